@@ -1,0 +1,162 @@
+"""A channel: a log, and those who read it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from orchestra.history import History
+from orchestra.interfaces import IEncoding
+from orchestra.message import Message
+from orchestra.subscriber import Subscriber
+
+MAX_NAME = 255
+"""The longest name of a channel, in bytes of UTF-8."""
+
+
+def check_name(name: str) -> str:
+    """Make sure that a string can name a channel.
+
+    :returns: the name, as it is.
+    :raises ValueError: says what is wrong with it, without repeating it.
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a channel name must be valid Unicode") from None
+    if not 1 <= size <= MAX_NAME:
+        raise ValueError(f"a channel name must have 1 to {MAX_NAME} bytes of UTF-8, not {size}")
+    if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
+        raise ValueError("a channel name must not contain control characters")
+    return name
+
+
+class Channel:
+    """A log with its subscribers, and the fan-out from the one to the others.
+
+    Messages are appended as they come and delivered by :meth:`flush`, which the hub calls at
+    the end of a turn: what a turn brought is encoded once for each encoding in use, and the same
+    result goes to every subscriber at the head.
+
+    It holds that a subscriber's next message is always in the log: whoever would lose it by a
+    trim is evicted.
+
+    The channel does not know other channels, when a turn ends, or what a connection is.
+    """
+
+    __slots__ = ("_behind", "_heads", "_joining", "delivered", "history", "name")
+
+    def __init__(self, name: str, history: History) -> None:
+        self.name = name
+        self.history = history
+        self.delivered = history.last_offset
+        """The offset that those at the head have reached."""
+        # At the head, those with the same encoding and nobody to skip share what is written.
+        self._heads: dict[tuple[IEncoding, str | None], dict[Subscriber, None]] = {}
+        self._behind: dict[Subscriber, None] = {}
+        self._joining: list[Subscriber] = []  # behind only until this turn's messages are out
+
+    def __len__(self) -> int:
+        """How many subscribers there are."""
+        return len(self._behind) + sum(map(len, self._heads.values()))
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether there is neither a subscriber nor a message."""
+        return not (self._behind or self._heads or len(self.history))
+
+    def append(
+        self, payload: bytes, is_binary: bool, publisher: str | None, now: float
+    ) -> Message:
+        """Put a message on the log, to be delivered by the next :meth:`flush`.
+
+        :param now: seconds of the hub's clock.
+        """
+        return self.history.append(payload, is_binary, publisher, now)
+
+    def flush(self, now: float) -> None:
+        """Deliver what was appended since the last call, then forget what is out of retention.
+
+        :param now: seconds of the hub's clock.
+        """
+        start, end = self.delivered, self.history.last_offset
+        if start < end:
+            self.delivered = end
+            self._deliver(self.history.since(start), start, end)
+            joining, self._joining = self._joining, []
+            for subscriber in joining:
+                subscriber.catch_up()
+        self.trim(now)
+
+    def _deliver(self, messages: Sequence[Message], start: int, end: int) -> None:
+        publishers = {message.publisher for message in messages}
+        shared: dict[IEncoding, Any] = {}
+        for (encoding, skip), subscribers in tuple(self._heads.items()):
+            data = None
+            if skip is not None and skip in publishers:
+                wanted = [message for message in messages if message.publisher != skip]
+                if wanted:
+                    data = encoding.encode(wanted)
+            else:
+                data = shared.get(encoding)
+                if data is None:
+                    data = shared[encoding] = encoding.encode(messages)
+            # A write may make any of them join, leave, pause or resume.
+            for subscriber in tuple(subscribers):
+                if subscriber.at_head and subscriber.offset == start:
+                    subscriber.offset = end
+                    if data is not None:
+                        subscriber.outlet.write(data)
+
+    def trim(self, now: float) -> None:
+        """Forget what was delivered and is out of retention; evict those who still needed it.
+
+        :param now: seconds of the hub's clock.
+        """
+        if self.history.trim(now, self.delivered):
+            lost = self.history.lost_offset
+            for subscriber in [s for s in self._behind if s.offset < lost]:
+                self.remove(subscriber)
+                subscriber.outlet.evict()
+
+    # What follows is for the subscribers themselves and for the hub.
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Take in a new subscriber, which is paused at its offset."""
+        self._behind[subscriber] = None
+
+    def join_head(self, subscriber: Subscriber) -> None:
+        """Take a subscriber that has read all that was delivered to the head.
+
+        One that is further already, because it came in the middle of a turn and wants only what
+        comes after it, waits for the turn's end.
+        """
+        if subscriber.offset > self.delivered:
+            self._joining.append(subscriber)
+            return
+        del self._behind[subscriber]
+        self._heads.setdefault((subscriber.encoding, subscriber.skip), {})[subscriber] = None
+        subscriber.at_head = True
+
+    def leave_head(self, subscriber: Subscriber) -> None:
+        """Leave a subscriber to itself, if it is at the head."""
+        if subscriber.at_head:
+            self._forget_head(subscriber)
+            self._behind[subscriber] = None
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Let go of a subscriber. One that is gone already stays gone."""
+        if not subscriber.gone:
+            subscriber.gone = True
+            if subscriber.at_head:
+                self._forget_head(subscriber)
+            else:
+                del self._behind[subscriber]
+
+    def _forget_head(self, subscriber: Subscriber) -> None:
+        subscriber.at_head = False
+        key = subscriber.encoding, subscriber.skip
+        del self._heads[key][subscriber]
+        if not self._heads[key]:
+            del self._heads[key]

@@ -1,0 +1,26 @@
+"""The raw dialect: what any simple WebSocket client speaks.
+
+Each WebSocket message is a message of the channel. Text comes back with a prefix, binary data
+as it is.
+"""
+
+from __future__ import annotations
+
+from orchestra.message import Message
+
+PREFIX = "Echo: "
+"""What text comes back with, unless told otherwise."""
+
+
+class RawDialect:
+    """How messages are put to clients that speak no protocol but WebSocket."""
+
+    def __init__(self, prefix: str = PREFIX) -> None:
+        """
+        :param prefix: put before each text; empty for a pure relay.
+        """
+        self._prefix = prefix.encode()
+
+    def render(self, message: Message) -> bytes:
+        """What a client gets to read for a message, as text or binary like the message."""
+        return message.payload if message.is_binary else self._prefix + message.payload

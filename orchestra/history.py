@@ -1,0 +1,133 @@
+"""The bounded log of a channel."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestra.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of its past a channel keeps. Whichever bound is reached first counts.
+
+    :raises ValueError: if a bound is negative.
+    """
+
+    messages: int = 1000
+    """How many messages at the most."""
+
+    bytes: int = 4 * 1024 * 1024
+    """How many bytes of payload at the most."""
+
+    age: float = 600.0
+    """For how many seconds at the most."""
+
+    def __post_init__(self) -> None:
+        for name in ("messages", "bytes", "age"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"retention: {name} must be 0 or more, not {value!r}")
+
+
+class History:
+    """An append-only log of messages with contiguous offsets, shortened only at its old end.
+
+    It keeps what it is given until :meth:`trim` is called, so that whoever owns it decides when
+    a message may go: not before it was delivered.
+    """
+
+    __slots__ = ("_log", "_lost", "_size", "epoch", "retention")
+
+    def __init__(self, retention: Retention = Retention()) -> None:
+        self.retention = retention
+        self.epoch = secrets.token_hex(4)
+        """A random string; offsets of different epochs have nothing to do with each other."""
+        self._log: list[Message] = []
+        self._lost = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        """How many messages are retained."""
+        return len(self._log)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of payload are retained."""
+        return self._size
+
+    @property
+    def last_offset(self) -> int:
+        """The offset of the newest message ever appended; 0 before the first."""
+        return self._lost + len(self._log)
+
+    @property
+    def lost_offset(self) -> int:
+        """The offset of the newest message that is gone; 0 while all are retained.
+
+        A reader can go on from here or from any later offset, but from no earlier one.
+        """
+        return self._lost
+
+    def append(
+        self, payload: bytes, is_binary: bool, publisher: str | None, now: float
+    ) -> Message:
+        """Add a message.
+
+        :param now: seconds of a clock that never goes back.
+        :returns: the message, with its offset.
+        """
+        message = Message(self.last_offset + 1, payload, is_binary, publisher, now)
+        self._log.append(message)
+        self._size += len(payload)
+        return message
+
+    def since(self, offset: int, until: int | None = None) -> Sequence[Message]:
+        """The messages after an offset.
+
+        :param offset: the last offset that the reader already has.
+        :param until: the last offset that it wants; by default all there are.
+        :raises LookupError: if the reader's place is gone.
+        """
+        if offset < self._lost:
+            raise LookupError(f"offset {offset} is gone; a reader can go on from {self._lost}")
+        return self._log[offset - self._lost : None if until is None else until - self._lost]
+
+    def piece(self, offset: int, until: int, size: int) -> Sequence[Message]:
+        """The next few messages after an offset, for a reader that takes them bit by bit.
+
+        :param offset: the last offset that the reader already has.
+        :param until: the last offset that it wants.
+        :param size: bytes of payload; the message that reaches them is the last of the piece.
+        :raises LookupError: if the reader's place is gone.
+        """
+        messages = self.since(offset, until)
+        taken = 0
+        for count, message in enumerate(messages, 1):
+            taken += len(message.payload)
+            if taken >= size:
+                return messages[:count]
+        return messages
+
+    def trim(self, now: float, until: int) -> bool:
+        """Forget what goes beyond the retention, the oldest first.
+
+        :param now: seconds of the clock that the messages were appended by.
+        :param until: the last offset that may be forgotten.
+        :returns: whether anything was forgotten.
+        """
+        log, keep = self._log, self.retention
+        excess = len(log) - keep.messages
+        oldest = now - keep.age
+        forgotten = 0
+        for message in log[: until - self._lost]:
+            within = forgotten >= excess and self._size <= keep.bytes
+            if within and message.published_at >= oldest:
+                break
+            self._size -= len(message.payload)
+            forgotten += 1
+        del log[:forgotten]
+        self._lost += forgotten
+        return forgotten > 0

@@ -1,0 +1,42 @@
+"""What the core asks of those who plug into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zope.interface import Interface
+
+from orchestra.message import Message
+
+
+class IEncoding(Interface):
+    """How messages look to one kind of subscriber.
+
+    Subscribers that share an encoding (the same object) share what it makes: a channel calls
+    :meth:`encode` once per turn and hands the result to each of them.
+    """
+
+    def encode(messages: Sequence[Message]) -> Any:
+        """Turn messages into what the outlet writes.
+
+        :param messages: at least one message, in the order of their offsets.
+        :returns: whatever the outlets of this encoding take: bytes for a connection.
+        """
+
+
+class IOutlet(Interface):
+    """Where a subscriber writes to: a connection, or a callback.
+
+    An outlet never refuses a write. One that is full says so with
+    :meth:`orchestra.subscriber.Subscriber.pause`, from inside the write if it likes.
+    """
+
+    def write(data: Any) -> None:
+        """Take what the encoding made of the next messages."""
+
+    def evict() -> None:
+        """Learn that the subscriber fell off the log, and gets nothing more."""
+
+    def end() -> None:
+        """Learn that all was written that :meth:`Subscriber.finish` asked for."""

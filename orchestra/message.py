@@ -1,0 +1,28 @@
+"""One message in a channel's log."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """What somebody published, as the log keeps it. Immutable.
+
+    A message knows nothing of frames, prefixes or connections: how it looks on a wire is the
+    business of an encoding (:class:`orchestra.interfaces.IEncoding`).
+    """
+
+    offset: int
+    """Its place in the channel: 1 for the first message of an epoch, then 2, 3 and so on."""
+
+    payload: bytes
+    """The content; UTF-8 unless :attr:`is_binary`."""
+
+    is_binary: bool
+    """Whether the payload is binary data rather than text."""
+
+    publisher: str | None
+    """The client id of whoever published it; ``None`` for the application itself."""
+
+    published_at: float
+    """When it was published, in seconds of the hub's clock."""

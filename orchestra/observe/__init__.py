@@ -1,0 +1,1 @@
+"""What an operator sees: log events and their formats."""

@@ -1,0 +1,44 @@
+"""The format of the log: text for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from twisted.logger import FileLogObserver, LogEvent, formatEvent
+
+FORMATS = ("text", "json")
+"""What ``--log-format`` takes."""
+
+
+def format_as_json(event: LogEvent) -> str:
+    """One log event as one line: a JSON object.
+
+    It has ``time`` (ISO 8601, UTC), ``level``, ``logger`` and ``message``, the event's own fields
+    as far as they are strings, numbers or booleans, and ``traceback`` if there is a failure.
+    """
+    level = event.get("log_level")
+    line: dict[str, Any] = {
+        "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
+        "level": level.name if level is not None else "info",
+        "logger": event.get("log_namespace", "-"),
+        "message": formatEvent(event),
+    }
+    # Events of twisted.python.log carry their parts in fields of their own, said already.
+    legacy = ("time", "message", "isError", "format", "system") if "log_legacy" in event else ()
+    for key, value in event.items():
+        if (
+            not key.startswith("log_")
+            and key not in legacy
+            and (value is None or isinstance(value, (str, int, float)))
+        ):
+            line.setdefault(key, value)
+    if "log_failure" in event:
+        line["traceback"] = event["log_failure"].getTraceback()
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def json_observer(file: IO[Any]) -> FileLogObserver:
+    """An observer that writes each event to a file as a line of JSON."""
+    return FileLogObserver(file, format_as_json)

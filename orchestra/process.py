@@ -1,0 +1,118 @@
+"""What a process of its own needs, and a server inside somebody else's must leave alone."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from orchestra.service import ListenError
+
+_log = Logger()
+
+
+class StartError(SystemExit, Exception):
+    """The server cannot start, for a reason that one line tells.
+
+    As a ``SystemExit`` it ends the process with that line on standard error, status 1 and no
+    traceback; as an ``Exception`` it lets twistd tidy up its PID file and tell its parent first.
+    """
+
+
+def raise_open_files() -> int:
+    """Raise the number of files that this process may have open as far as it may do so itself.
+
+    :returns: the number; each connection takes one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _log.info(
+        "Up to {limit} files can be open at once (the limit was {before}).",
+        event="open-files",
+        limit=hard,
+        before=soft,
+    )
+    return hard
+
+
+class ProcessService(MultiService):
+    """The root of a server process.
+
+    It raises the number of open files, gives the application its log observer, and makes
+    SIGTERM and SIGINT an orderly end with exit status 0.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        explain: Callable[[ListenError], str] = str,
+        observer: ILogObserver | None = None,
+        daemon: bool = False,
+    ) -> None:
+        """
+        :param explain: says in one line, for whoever started the process, what an endpoint that
+            cannot be listened on is and what would be allowed.
+        :param observer: where the log goes instead of where twistd would write it.
+        :param daemon: whether standard error leads nowhere, so that the log has to say why the
+            process cannot start.
+        """
+        super().__init__()
+        self._reactor = reactor
+        self._explain = explain
+        self._observer = observer
+        self._daemon = daemon
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become part of an application, and bring the log observer along."""
+        super().setServiceParent(parent)
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+
+    def privilegedStartService(self) -> None:
+        """Raise the number of open files, and listen.
+
+        :raises StartError: if an endpoint cannot be listened on.
+        """
+        raise_open_files()
+        with self._explained():
+            super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Start, and take the signals over once the reactor has installed its own handlers.
+
+        :raises StartError: if an endpoint cannot be listened on.
+        """
+        self._reactor.callWhenRunning(self._take_signals)
+        with self._explained():
+            super().startService()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ListenError as error:
+            reason = self._explain(error)
+            if self._daemon:
+                _log.critical("{reason}", reason=reason)
+            raise StartError(reason) from None
+
+    def _take_signals(self) -> None:
+        # The reactor's own handlers end the process by the signal, with its status.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        # The second signal finds no handler and ends the process at once.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        name = signal.Signals(number).name
+        self._reactor.callFromThread(_log.info, "Received {signal}, stopping.", signal=name)
+        self._reactor.callFromThread(self._reactor.stop)

@@ -1,0 +1,122 @@
+"""A position in a channel's log, and how it moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestra.interfaces import IEncoding, IOutlet
+
+if TYPE_CHECKING:
+    from orchestra.channel import Channel
+
+PIECE = 64 * 1024
+"""How many bytes of payload a subscriber that catches up reads at once."""
+
+
+class Subscriber:
+    """Somebody who reads a channel through an encoding, into an outlet.
+
+    All that it holds is the offset of the last message written to its outlet: no queue, so a
+    slow one costs no more memory than a fast one. At the head of the log the channel itself
+    hands it each turn's messages. Elsewhere it reads on by itself, in pieces, until it has
+    caught up, its outlet is full again, or its place is gone.
+
+    It is made by :meth:`orchestra.hub.Hub.attach`, paused; :meth:`resume` starts it.
+    """
+
+    __slots__ = (
+        "_last",
+        "_reading",
+        "at_head",
+        "channel",
+        "encoding",
+        "gone",
+        "offset",
+        "outlet",
+        "paused",
+        "skip",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        outlet: IOutlet,
+        encoding: IEncoding,
+        offset: int,
+        skip: str | None = None,
+    ) -> None:
+        """
+        :param offset: the last offset that the outlet already has.
+        :param skip: a client id whose messages are left out.
+        """
+        self.channel = channel
+        self.outlet = outlet
+        self.encoding = encoding
+        self.offset = offset
+        self.skip = skip
+        self.at_head = False
+        self.paused = True
+        self.gone = False
+        self._reading = False
+        self._last: int | None = None  # where to end, once it was told to finish
+
+    def pause(self) -> None:
+        """The outlet is full: stay at this offset until :meth:`resume`."""
+        if not self.paused and not self.gone:
+            self.paused = True
+            self.channel.leave_head(self)
+
+    def resume(self) -> None:
+        """The outlet takes more: read on from where it stopped."""
+        if self.paused and not self.gone:
+            self.paused = False
+            self._read_on()
+
+    def finish(self) -> None:
+        """Read up to the newest message there is now, then tell the outlet and be gone.
+
+        That happens at once, or when the outlet has drained if it is paused.
+        """
+        if self._last is None and not self.gone:
+            self._last = self.channel.history.last_offset
+            self.channel.leave_head(self)
+            self._read_on()
+
+    def catch_up(self) -> None:
+        """Read on, if it waited for nothing but the end of the turn."""
+        if not self.at_head and not self.paused and not self.gone:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        # The outlet may pause, resume or remove this subscriber from inside a write. The flag
+        # leaves the reading to the outermost call, so that nothing is written out of order.
+        if self._reading:
+            return
+        self._reading = True
+        try:
+            while not (self.paused or self.gone or self._arrived()):
+                self._read_piece()
+        finally:
+            self._reading = False
+
+    def _arrived(self) -> bool:
+        channel = self.channel
+        if self._last is None:
+            if self.offset < channel.delivered:
+                return False
+            channel.join_head(self)
+        else:
+            if self.offset < self._last:
+                return False
+            channel.remove(self)
+            self.outlet.end()
+        return True
+
+    def _read_piece(self) -> None:
+        channel = self.channel
+        until = channel.delivered if self._last is None else self._last
+        messages = channel.history.piece(self.offset, until, PIECE)
+        self.offset = messages[-1].offset
+        wanted = [m for m in messages if self.skip is None or m.publisher != self.skip]
+        if wanted:
+            self.outlet.write(self.encoding.encode(wanted))

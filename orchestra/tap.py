@@ -1,0 +1,205 @@
+"""The command line: ``twistd orchestra`` and ``python -m twisted orchestra``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from typing import IO, Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorFromThreads, IStreamServerEndpoint
+from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.python.logfile import LogFile
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from orchestra import __version__
+from orchestra.dialects.raw import PREFIX
+from orchestra.history import Retention
+from orchestra.hub import Hub
+from orchestra.observe.log_format import FORMATS, json_observer
+from orchestra.process import ProcessService
+from orchestra.service import GRACE, ListenError, OrchestraService
+from orchestra.websocket.factory import MAX_MESSAGE_SIZE, OrchestraFactory
+
+DEFAULT_PORT = 8080
+_BACKLOG = 4096  # Twisted's 50 are too few when all clients come back at once
+_KEEP = Retention()
+
+_ENDPOINTS = (
+    "a Twisted endpoint string such as tcp:8080, tcp:8080:interface=127.0.0.1, "
+    "ssl:8443:privateKey=key.pem:certKey=cert.pem, unix:/run/orchestra.sock or "
+    "systemd:domain=INET:index=0"
+)
+
+
+class Options(UsageOptions):
+    """The options of the command line, each checked when it is read.
+
+    What is wrong ends the process with one line that names the option, the value and what is
+    allowed, and with exit status 1.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "A real-time broadcast server: WebSocket clients connect, and what one of them sends in "
+        "a channel, all of them in that channel get. The path of the URL names the channel."
+    )
+    optParameters: ClassVar = [
+        ["port", "p", None, f"TCP port to listen on, 0 for any [default: {DEFAULT_PORT}]"],
+        ["prefix", None, PREFIX, "put before each text that clients get"],
+        ["max-message-size", None, MAX_MESSAGE_SIZE, "largest message taken, in bytes"],
+        ["history-messages", None, _KEEP.messages, "messages that a channel retains, at most"],
+        ["history-bytes", None, _KEEP.bytes, "bytes that a channel retains, at most"],
+        ["history-age", None, _KEEP.age, "seconds for which a channel retains them, at most"],
+        ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
+        ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to listen, as a Twisted endpoint string; may be given more than once."""
+        self["listen"].append(endpoint)
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"Orchestra {__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """Read a command line.
+
+        :raises SystemExit: if something is wrong with it, with one line that says what.
+        """
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            raise SystemExit(f"orchestra: {error}") from None
+
+    def parseArgs(self, *args: str) -> None:
+        """Take no arguments beside the options."""
+        if args:
+            raise UsageError(f"{args[0]!r}: only options are allowed, see --help")
+
+    def postOptions(self) -> None:
+        """Check the values and turn them into what they stand for."""
+        if self["port"] is not None:
+            self._check_number("port", 0, 65535)
+        self._check_number("max-message-size", 1, 2**30, "bytes")
+        self._check_number("history-messages", 0, 10**7)
+        self._check_number("history-bytes", 0, 2**40, "bytes")
+        self._check_number("history-age", 0, 365 * 86400, "seconds", float)
+        self._check_number("grace", 0, 3600, "seconds", float)
+        if not self["prefix"].isascii():
+            self._check_utf8("prefix")
+        if self["log-format"] not in (None, *FORMATS):
+            allowed = " or ".join(FORMATS)
+            raise UsageError(f"--log-format {self['log-format']}: must be {allowed}")
+        if self["log-format"] == "json":
+            self._check_json_goes_somewhere()
+        self["endpoints"] = self._endpoints()
+
+    def _check_number(
+        self, name: str, lowest: int, highest: int, unit: str = "", kind: type = int
+    ) -> None:
+        text = self[name]
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not lowest <= number <= highest:
+            what = "a whole number" if kind is int else "a number"
+            of = f" of {unit}" if unit else ""
+            raise UsageError(f"--{name} {text}: must be {what}{of} from {lowest} to {highest}")
+        self[name] = number
+
+    def _check_utf8(self, name: str) -> None:
+        try:
+            self[name].encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--{name} {self[name]!r}: must be UTF-8") from None
+
+    def _check_json_goes_somewhere(self) -> None:
+        twistd: Mapping[str, Any] = self.parent or {}
+        if twistd.get("syslog"):
+            raise UsageError("--log-format json: twistd's --syslog takes only text")
+        if twistd.get("logfile") == "-" and not twistd.get("nodaemon"):
+            raise UsageError("--log-format json: a daemon needs a --logfile that is a file")
+
+    def _endpoints(self) -> dict[IStreamServerEndpoint, str]:
+        # Each endpoint with the words that asked for it.
+        from twisted.internet import reactor
+
+        wanted = [(f"--listen {text}", text) for text in self["listen"]]
+        if self["port"] is not None or not wanted:
+            port = DEFAULT_PORT if self["port"] is None else self["port"]
+            wanted.insert(0, (f"--port {port}", f"tcp:{port}:backlog={_BACKLOG}"))
+        endpoints = {}
+        for words, text in wanted:
+            try:
+                description = f"tcp:{text}" if text.isdigit() else text
+                endpoints[serverFromString(reactor, description)] = words
+            except Exception as error:  # each kind of endpoint has errors of its own
+                raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+        return endpoints
+
+
+def makeService(options: Options) -> IService:
+    """Make the service that the options ask for."""
+    from twisted.internet import reactor
+
+    hub = Hub(
+        Retention(options["history-messages"], options["history-bytes"], options["history-age"])
+    )
+    factory = OrchestraFactory(
+        hub, prefix=options["prefix"], max_message_size=options["max-message-size"]
+    )
+    endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
+    service = OrchestraService(factory, *endpoints, grace=options["grace"])
+
+    def explain(error: ListenError) -> str:
+        words = endpoints[error.endpoint]
+        return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
+
+    root = ProcessService(reactor, explain, observer=_observer(options), daemon=_daemon(options))
+    service.setServiceParent(root)
+    return root
+
+
+def _daemon(options: Options) -> bool:
+    return options.parent is not None and not options.parent.get("nodaemon", True)
+
+
+def _observer(options: Options) -> ILogObserver | None:
+    # What is to write the log, unless it is what would write it anyway.
+    runner, log_format = options.parent, options["log-format"]
+    if runner is not None and "fileLogObserverFactory" in runner:  # python -m twisted
+        if log_format is not None:
+            json = log_format == "json"
+            runner["fileLogObserverFactory"] = json_observer if json else textFileLogObserver
+        return None
+    return json_observer(_log_file(runner)) if log_format == "json" else None
+
+
+def _log_file(twistd: Mapping[str, Any] | None) -> IO[str]:
+    # The file that twistd would write text to, rotated by the same signal.
+    name = twistd["logfile"] if twistd is not None else "-"
+    if name == "-" or (name is None and twistd is not None and twistd["nodaemon"]):
+        return sys.stdout
+    file: Any = LogFile.fromFullPath(name or "twistd.log")
+    if not signal.getsignal(signal.SIGUSR1):
+        from twisted.internet import reactor
+
+        threads = IReactorFromThreads(reactor)
+        signal.signal(signal.SIGUSR1, lambda *_: threads.callFromThread(file.rotate))
+    rotated: IO[str] = file
+    return rotated
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())

@@ -1,0 +1,91 @@
+"""What a URL asks for: the channel in its path, and how to join it in its query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+
+from orchestra.channel import check_name
+
+MAIN = "main"
+"""The channel of the root path."""
+
+RESERVED = frozenset({"api", "connection", "emulation", "healthz", "readyz", "podium"})
+"""First path segments that are the server's own, and so are no channel names."""
+
+MAX_LAST = 1_000_000_000
+"""The highest ``last`` that is taken; what is retained is far less."""
+
+
+class BadTargetError(ValueError):
+    """A URL that cannot be served.
+
+    :ivar status: the HTTP status to refuse it with.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        """
+        :param reason: one line that repeats nothing the client sent.
+        """
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a client wants to join, and how."""
+
+    channel: str = MAIN
+    """The name of the channel."""
+
+    last: int = 0
+    """How many of the retained messages to begin with."""
+
+    echo: bool = True
+    """Whether the client hears its own messages."""
+
+
+def parse_target(uri: str) -> Target:
+    """Read the request target of an HTTP request.
+
+    :param uri: as it stands in the request line, decoded as ISO 8859-1 (RFC 9112 section 3.2).
+    :raises BadTargetError: if it names no channel, or asks for what is not allowed.
+    """
+    try:
+        if not uri.startswith("/"):  # the absolute form, as for a proxy
+            parts = urlsplit(uri)
+            uri = f"{parts.path or '/'}?{parts.query}"
+        path, _, text = uri.partition("?")
+        query = parse_qs(text, keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise BadTargetError(400, "the URL cannot be parsed") from None
+    return Target(
+        channel=_channel(path),
+        last=_number(query, "last"),
+        echo=_number(query, "echo", default=1, highest=1) == 1,
+    )
+
+
+def _channel(path: str) -> str:
+    try:
+        name = unquote_to_bytes(path.encode("iso-8859-1")).decode().removeprefix("/") or MAIN
+        check_name(name)
+    except UnicodeError:
+        raise BadTargetError(400, "a channel name must be UTF-8") from None
+    except ValueError as error:
+        raise BadTargetError(400, str(error)) from None
+    if name.split("/", 1)[0] in RESERVED:
+        raise BadTargetError(404, "this path is the server's own and names no channel")
+    return name
+
+
+def _number(
+    query: dict[str, list[str]], key: str, default: int = 0, highest: int = MAX_LAST
+) -> int:
+    values = query.get(key, [str(default)])
+    text = values[0]
+    if len(values) == 1 and text.isascii() and text.isdigit() and len(text) <= len(str(highest)):
+        number = int(text)
+        if number <= highest:
+            return number
+    raise BadTargetError(400, f"{key} must be a whole number from 0 to {highest}")

@@ -1,0 +1,1 @@
+"""The WebSocket side: what Autobahn does, and how it meets the hub."""

@@ -1,0 +1,22 @@
+"""The close codes that the server itself sends, each with its reason.
+
+Protocol errors (1002, 1007, 1009) are Autobahn's, with reasons that say what was wrong.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Close(NamedTuple):
+    """Why a connection ends (RFC 6455 section 7.4)."""
+
+    code: int
+    reason: str
+
+
+GOING_AWAY = Close(1001, "going away")
+"""The server shuts down."""
+
+SLOW_READER = Close(1013, "slow reader")
+"""The client read so slowly that its place in the channel's history is gone."""

@@ -1,0 +1,148 @@
+"""The factory: who is connected, and what they share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from orchestra.dialects.raw import PREFIX, RawDialect
+from orchestra.hub import Hub
+from orchestra.message import Message
+from orchestra.observe.activity import ActivityLog
+from orchestra.urls import MAIN
+from orchestra.websocket.close_codes import GOING_AWAY
+from orchestra.websocket.frames import FrameEncoding
+from orchestra.websocket.protocol import OrchestraProtocol
+
+MAX_MESSAGE_SIZE = 1024 * 1024
+"""The largest message that is taken from a client, in bytes of payload."""
+
+
+class OrchestraFactory(WebSocketServerFactory):
+    """Makes a protocol for each connection, keeps the set of clients and broadcasts.
+
+    Listen with any endpoint, mount it in a site (:class:`orchestra.OrchestraResource`), or have
+    it run by an :class:`orchestra.OrchestraService`.
+    """
+
+    protocol: Any = OrchestraProtocol
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        hub: Hub | None = None,
+        *,
+        prefix: str = PREFIX,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+        handshake_timeout: float = 5,
+        close_timeout: float = 5,
+        ping_interval: float = 25,
+        ping_timeout: float = 20,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        """
+        :param hub: where messages go and come from; a new one by default. It is bound to the
+            reactor, unless it is bound already.
+        :param prefix: put before each text that clients get.
+        :param max_message_size: bytes of payload; a client that sends more is closed with 1009.
+        :param handshake_timeout: seconds in which a client must have shaken hands.
+        :param close_timeout: seconds in which a client must answer a close, or be dropped.
+        :param ping_interval: seconds between pings; 0 for none.
+        :param ping_timeout: seconds in which a ping must be answered; 0 for ever.
+        :param reactor: the global one by default.
+        """
+        super().__init__(server="", reactor=reactor)
+        self.setProtocolOptions(
+            webStatus=False,
+            failByDrop=False,
+            echoCloseCodeReason=True,
+            maxFramePayloadSize=max_message_size,
+            maxMessagePayloadSize=max_message_size,
+            openHandshakeTimeout=handshake_timeout,
+            closeHandshakeTimeout=close_timeout,
+            autoPingInterval=ping_interval,
+            autoPingTimeout=ping_timeout,
+            allowNullOrigin=True,
+        )
+        self.hub = Hub() if hub is None else hub
+        self.hub.bind(partial(self.reactor.callLater, 0))
+        self.encoding = FrameEncoding(RawDialect(prefix))
+        """What all clients' subscribers share, so that each message is framed once."""
+        self.activity = ActivityLog(self.reactor)
+        """Where what happens among the clients is logged."""
+        self.clients: set[OrchestraProtocol] = set()
+        """Every client that has shaken hands and whose connection is not gone."""
+        self.accepting = True
+        """Whether new clients are let in."""
+        self._emptied: Deferred[None] | None = None
+
+    def register(self, client: OrchestraProtocol) -> None:
+        """Take in a client that has shaken hands."""
+        self.clients.add(client)
+        self.activity.joined(client.peer, client.target.channel, len(self.clients))
+
+    def unregister(self, client: OrchestraProtocol, code: int | None, reason: str | None) -> None:
+        """Forget a client whose connection is gone; one that never was registered is no news.
+
+        :param code: the close code of the connection.
+        :param reason: the reason of its end.
+        """
+        if client not in self.clients:
+            return
+        self.clients.remove(client)
+        self.activity.left(
+            client.peer, client.target.channel, len(self.clients), code, reason or ""
+        )
+        if self._emptied is not None and not self.clients:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
+
+    def play(self, client: OrchestraProtocol, payload: bytes, is_binary: bool) -> None:
+        """Publish what a client sent in the client's channel."""
+        channel = client.target.channel
+        self.activity.note(client.peer, channel, len(self.clients), payload, is_binary)
+        self.hub.publish(channel, payload, is_binary, client.client_id)
+
+    def broadcast(self, payload: bytes, isBinary: bool = False, channel: str = MAIN) -> Message:
+        """Play a message to everyone in a channel: :meth:`Hub.publish` by another name.
+
+        :raises ValueError: if the channel's name is not allowed, or text is not UTF-8.
+        """
+        return self.hub.publish(channel, payload, isBinary)
+
+    def drain(self, grace: float) -> Deferred[None]:
+        """Let nobody in any more and see everybody off.
+
+        Each client gets what was published so far and is closed with 1001. Who is still there
+        when the grace is over is dropped.
+
+        :param grace: seconds.
+        :returns: fires when the last client is gone.
+        """
+        self.accepting = False
+        self.hub.flush()
+        for client in tuple(self.clients):
+            client.close(GOING_AWAY)
+        emptied: Deferred[None] = Deferred()
+        if self.clients:
+            self._emptied = emptied
+            timer = self.reactor.callLater(grace, self._abort_all)
+            emptied.addCallback(lambda _: timer.cancel() if timer.active() else None)
+        else:
+            emptied.callback(None)
+        return emptied
+
+    def _abort_all(self) -> None:
+        self._log.warn(
+            "{count} clients did not leave in time and are dropped.",
+            event="aborted",
+            count=len(self.clients),
+        )
+        for client in tuple(self.clients):
+            client.abort()
