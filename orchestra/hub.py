@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from itertools import takewhile
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
@@ -41,8 +40,7 @@ class Hub:
         :param clock: seconds, never going back.
         """
         self.retention = retention
-        self.report: Callable[[Exception, str], object] = _report_to_logging
-        """Called with an exception that an application's own code raised, and what failed."""
+        self._report: Callable[[Exception, str], object] = _report_to_logging
         self._clock = clock
         self._end_of_turn: Callable[[Callable[[], None]], object] | None = None
         self._channels: dict[str, Channel] = {}
@@ -51,14 +49,20 @@ class Hub:
         # When each channel is next looked at for being vacant; the earliest comes first.
         self._checks: dict[str, float] = {}
 
-    def bind(self, end_of_turn: Callable[[Callable[[], None]], object]) -> None:
-        """Tell the hub how to have something done when the turn ends. The first call counts.
+    def bind(
+        self,
+        end_of_turn: Callable[[Callable[[], None]], object],
+        report: Callable[[Exception, str], object] = _report_to_logging,
+    ) -> None:
+        """Tell the hub of the event loop around it. The first call counts.
 
-        :param end_of_turn: takes a function and calls it, once, when the event loop's current
-            turn is over; with a reactor, ``functools.partial(reactor.callLater, 0)``.
+        :param end_of_turn: takes a function and calls it, once, when the loop's current turn is
+            over; with a reactor, ``functools.partial(reactor.callLater, 0)``.
+        :param report: takes what a subscriber's own code raised, and what it was that failed.
         """
         if self._end_of_turn is None:
             self._end_of_turn = end_of_turn
+            self._report = report
             if self._dirty:
                 end_of_turn(self.flush)
 
@@ -101,7 +105,7 @@ class Hub:
         :returns: what :meth:`unsubscribe` takes.
         :raises ValueError: if the channel's name is not allowed.
         """
-        outlet = Listener(callback, lambda error, what: self.report(error, what))
+        outlet = Listener(callback, lambda error, what: self._report(error, what))
         subscriber = self.attach(channel, outlet, AS_MESSAGES, last=last)
         subscriber.resume()
         return subscriber
@@ -152,7 +156,7 @@ class Hub:
                 try:
                     channel.flush(now)
                 except Exception as error:
-                    self.report(error, f"a delivery in the channel {channel.name!r} failed")
+                    self._report(error, f"a delivery in the channel {channel.name!r} failed")
             self._drop_vacant(now)
         finally:
             self._flushing = False
@@ -174,14 +178,16 @@ class Hub:
         return now + max(self.retention.age, 1.0)
 
     def _drop_vacant(self, now: float) -> None:
-        for name, _ in tuple(takewhile(lambda check: check[1] <= now, self._checks.items())):
+        while self._checks:
+            name, due = next(iter(self._checks.items()))
+            if due > now:
+                break
+            del self._checks[name]
+            self._checks[name] = self._next_check(now)
             channel = self._channels[name]
             channel.trim(now)
             if channel.is_vacant:
                 self._drop(channel)
-            else:
-                del self._checks[name]
-                self._checks[name] = self._next_check(now)
 
     def _drop(self, channel: Channel) -> None:
         if self._channels.get(channel.name) is channel:

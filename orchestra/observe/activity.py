@@ -9,6 +9,9 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+# Not a class attribute: those are named after the class, and operators look at these lines.
+_log = Logger(namespace="orchestra")
+
 MAX_NOTE = 200
 """How many characters of a note are logged."""
 
@@ -34,8 +37,6 @@ class ActivityLog:
     counted, and logged as one event when the second is over.
     """
 
-    _log = Logger(namespace="orchestra")
-
     def __init__(self, clock: IReactorTime) -> None:
         """
         :param clock: the reactor, or what stands for it in a test.
@@ -49,7 +50,7 @@ class ActivityLog:
 
         :param count: how many clients there are now.
         """
-        self._log.info(
+        _log.info(
             "A new musician has joined the orchestra!",
             event="joined",
             peer=peer,
@@ -64,7 +65,7 @@ class ActivityLog:
         :param code: the close code that ended the connection; ``None`` if there was none.
         :param reason: the reason that goes with it, from whoever closed.
         """
-        self._log.info(
+        _log.info(
             "A musician has left the orchestra.",
             event="left",
             peer=peer,
@@ -93,7 +94,7 @@ class ActivityLog:
         else:
             # A character has at most four bytes; what a cut tears apart is beyond the limit.
             note = printable(payload[: 4 * MAX_NOTE + 4].decode(errors="ignore"))
-        self._log.info(
+        _log.info(
             "Received a note: {note}",
             event="note",
             note=note,
@@ -104,7 +105,7 @@ class ActivityLog:
         )
 
     def _rest(self) -> None:
-        self._log.info(
+        _log.info(
             "Received {notes} more notes.", event="notes", notes=self._notes - NOTES_PER_SECOND
         )
 
@@ -113,7 +114,7 @@ class ActivityLog:
 
         :param status: the HTTP status.
         """
-        self._log.info(
+        _log.info(
             "Refused a connection from {peer}: {status} {reason}",
             event="refused",
             peer=peer,
@@ -123,7 +124,7 @@ class ActivityLog:
 
     def evicted(self, peer: str, channel: str) -> None:
         """A client read too slowly and is being closed."""
-        self._log.warn(
+        _log.warn(
             "A musician in {channel} was too slow and is asked to leave.",
             event="evicted",
             peer=peer,

@@ -11,6 +11,8 @@ from twisted.logger import FileLogObserver, LogEvent, formatEvent
 FORMATS = ("text", "json")
 """What ``--log-format`` takes."""
 
+_SIMPLE = (str, int, float, bool, type(None))
+
 
 def format_as_json(event: LogEvent) -> str:
     """One log event as one line: a JSON object.
@@ -19,20 +21,16 @@ def format_as_json(event: LogEvent) -> str:
     as far as they are strings, numbers or booleans, and ``traceback`` if there is a failure.
     """
     level = event.get("log_level")
+    logger = event.get("log_namespace", "-")
+    is_legacy = logger == "log_legacy"  # of twisted.python.log: its fields are Twisted's own
     line: dict[str, Any] = {
         "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
         "level": level.name if level is not None else "info",
-        "logger": event.get("log_namespace", "-"),
+        "logger": event.get("log_system", "-") if is_legacy else logger,
         "message": formatEvent(event),
     }
-    # Events of twisted.python.log carry their parts in fields of their own, said already.
-    legacy = ("time", "message", "isError", "format", "system") if "log_legacy" in event else ()
     for key, value in event.items():
-        if (
-            not key.startswith("log_")
-            and key not in legacy
-            and (value is None or isinstance(value, (str, int, float)))
-        ):
+        if not (is_legacy or key.startswith("log_")) and isinstance(value, _SIMPLE):
             line.setdefault(key, value)
     if "log_failure" in event:
         line["traceback"] = event["log_failure"].getTraceback()

@@ -9,6 +9,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub
@@ -71,7 +72,7 @@ class OrchestraFactory(WebSocketServerFactory):
             allowNullOrigin=True,
         )
         self.hub = Hub() if hub is None else hub
-        self.hub.bind(partial(self.reactor.callLater, 0))
+        self.hub.bind(partial(self.reactor.callLater, 0), self._report)
         self.encoding = FrameEncoding(RawDialect(prefix))
         """What all clients' subscribers share, so that each message is framed once."""
         self.activity = ActivityLog(self.reactor)
@@ -137,6 +138,9 @@ class OrchestraFactory(WebSocketServerFactory):
         else:
             emptied.callback(None)
         return emptied
+
+    def _report(self, error: Exception, what: str) -> None:
+        self._log.failure("{what}", Failure(error), what=what)
 
     def _abort_all(self) -> None:
         self._log.warn(

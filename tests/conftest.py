@@ -1,0 +1,36 @@
+"""Options and fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import txaio
+from twisted.internet.task import Clock
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fail-on-skip",
+        action="store_true",
+        help="count a test that is skipped, for want of a component, as failed",
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and item.config.getoption("--fail-on-skip"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and that is not allowed here: {report.longrepr}"
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """A clock that stands for the reactor, Autobahn's timers included."""
+    clock = Clock()
+    clock.advance(1000)
+    before, txaio.config.loop = txaio.config.loop, clock
+    yield clock
+    txaio.config.loop = before

@@ -1,0 +1,120 @@
+"""Arrivals, notes and departures in the log."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from orchestra.observe.activity import MAX_NOTE, ActivityLog, printable
+from tests.events import captured, lines, named
+
+
+def test_the_lines_are_to_the_letter(clock: Clock) -> None:
+    """An arrival, a note and a departure read as they always did."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.joined("a peer", "strings", 1)
+        activity.note("a peer", "strings", 1, b"hello {world}", False)
+        activity.left("a peer", "strings", 0, 1000, "")
+    assert lines(events) == [
+        "A new musician has joined the orchestra!",
+        "Received a note: hello {world}",
+        "A musician has left the orchestra.",
+    ]
+    assert {event["log_namespace"] for event in events} == {"orchestra"}
+
+
+def test_the_fields_are_for_machines(clock: Clock) -> None:
+    """Peer, channel and count come with each event, and what else is known."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.joined("a peer", "strings", 1)
+        activity.note("a peer", "strings", 1, b"hello", False)
+        activity.left("a peer", "strings", 0, None, "gone\n")
+    everyone = {"peer": "a peer", "channel": "strings"}
+    assert named(events, "joined") == [{"event": "joined", "count": 1, **everyone}]
+    assert named(events, "note") == [
+        {"event": "note", "count": 1, "note": "hello", "size": 5, **everyone}
+    ]
+    assert named(events, "left") == [
+        {"event": "left", "count": 0, "code": None, "reason": "gone\\n", **everyone}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_binary", "note"),
+    [
+        (b"", False, ""),
+        (b"\xff\xfe", True, "<2 bytes, binary>"),
+        (b"two\nlines\r\n", False, "two\\nlines\\r\\n"),
+        (b"\x1b[31mred\x07\x00", False, "\\x1b[31mred\\x07\\x00"),
+        ("\u202eturned".encode(), False, "\\u202eturned"),
+        ("Flöte 🎵".encode(), False, "Flöte 🎵"),
+        (b"x" * 200, False, "x" * 200),
+        (b"x" * 201, False, "x" * 200 + "…"),
+        ("🎵".encode() * 300, False, "🎵" * 200 + "…"),
+        (b"x" + "🎵".encode() * 300, False, "x" + "🎵" * 199 + "…"),
+    ],
+)
+def test_notes_are_escaped_and_cut(
+    clock: Clock, payload: bytes, is_binary: bool, note: str
+) -> None:
+    """No control character reaches the log, nor more of a note than is worth reading."""
+    with captured() as events:
+        ActivityLog(clock).note("a peer", "main", 1, payload, is_binary)
+    assert lines(events) == [f"Received a note: {note}"]
+
+
+@given(st.text())
+def test_printable_text_is_safe(text: str) -> None:
+    """Whatever comes in, what comes out is printable and bounded, and unchanged if it was so."""
+    safe = printable(text)
+    assert safe.isprintable()
+    assert len(safe) <= MAX_NOTE + 1
+    if text.isprintable() and len(text) <= MAX_NOTE:
+        assert safe == text
+
+
+def test_a_flood_is_logged_as_a_number(clock: Clock) -> None:
+    """Ten notes a second are logged one by one, the rest of the second as one line."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        for number in range(25):
+            activity.note("a peer", "main", 1, b"%d" % number, False)
+        clock.advance(0.5)
+        activity.note("a peer", "main", 1, b"still the same second", False)
+        assert len(events) == 10
+        clock.advance(0.5)
+        assert lines(events)[-1] == "Received 16 more notes."
+        activity.note("a peer", "main", 1, b"a new second", False)
+        clock.advance(5)
+    assert lines(events)[:10] == [f"Received a note: {number}" for number in range(10)]
+    assert lines(events)[10:] == ["Received 16 more notes.", "Received a note: a new second"]
+    assert named(events, "notes") == [{"event": "notes", "notes": 16}]
+    assert clock.getDelayedCalls() == []
+
+
+def test_floods_in_two_seconds_are_two_numbers(clock: Clock) -> None:
+    """Each second has its own count, also when the next one's first note ends the wait."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        for _ in range(2):
+            for _ in range(12):
+                activity.note("a peer", "main", 1, b"", False)
+            clock.advance(1)
+    assert [event["notes"] for event in named(events, "notes")] == [2, 2]
+
+
+def test_refusals_and_evictions_are_logged(clock: Clock) -> None:
+    """With what a reader of the log needs to know, and nothing unescaped."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.refused("a peer", 400, "bad \x1b thing")
+        activity.evicted("a peer", "a\u2028b")
+    assert lines(events) == [
+        "Refused a connection from a peer: 400 bad \\x1b thing",
+        "A musician in a\\u2028b was too slow and is asked to leave.",
+    ]
+    assert [event["log_level"].name for event in events] == ["info", "warn"]

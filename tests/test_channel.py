@@ -1,0 +1,182 @@
+"""Names, and fan-out from a log to its subscribers."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestra.channel import Channel, check_name
+from orchestra.history import History, Retention
+from orchestra.interfaces import IEncoding
+from orchestra.subscriber import Subscriber
+from tests.outlets import Outlet, Payloads
+
+
+def make_channel(retention: Retention = Retention()) -> Channel:
+    return Channel("strings", History(retention))
+
+
+def join(
+    channel: Channel,
+    encoding: IEncoding,
+    outlet: Outlet | None = None,
+    skip: str | None = None,
+) -> Outlet:
+    outlet = outlet or Outlet()
+    outlet.subscriber = Subscriber(channel, outlet, encoding, channel.history.last_offset, skip)
+    channel.add(outlet.subscriber)
+    outlet.subscriber.resume()
+    return outlet
+
+
+def play(channel: Channel, *payloads: bytes, publisher: str | None = None) -> None:
+    for payload in payloads:
+        channel.append(payload, False, publisher, 0.0)
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "..", "Bläser", "弦" * 85, "x" * 255, " "])
+def test_a_good_name_is_returned_as_it_is(name: str) -> None:
+    """1 to 255 bytes of UTF-8 without control characters name a channel."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "1 to 255 bytes of UTF-8, not 0"),
+        ("x" * 256, "not 256"),
+        ("弦" * 86, "not 258"),
+        ("a\0b", "control characters"),
+        ("a\n", "control characters"),
+        ("\x7f", "control characters"),
+        ("\x85", "control characters"),
+        ("\ud800", "valid Unicode"),
+    ],
+)
+def test_a_bad_name_is_refused(name: str, problem: str) -> None:
+    """The error says what is wrong with the name."""
+    with pytest.raises(ValueError, match=problem):
+        check_name(name)
+
+
+def test_everyone_hears_everything_in_one_order() -> None:
+    """What was appended reaches each subscriber when the channel is flushed, and only then."""
+    channel, encoding = make_channel(), Payloads()
+    one, two = join(channel, encoding), join(channel, encoding)
+    play(channel, b"a", b"b")
+    assert one.heard == []
+    channel.flush(0.0)
+    play(channel, b"c")
+    channel.flush(0.0)
+    channel.flush(0.0)
+    assert one.heard == two.heard == [b"a", b"b", b"c"]
+
+
+def test_a_turn_is_encoded_once_and_shared() -> None:
+    """All subscribers with an encoding are handed the same object, one write for a turn."""
+    channel, encoding, other = make_channel(), Payloads(), Payloads()
+    outlets = [join(channel, encoding) for _ in range(3)]
+    join(channel, other)
+    play(channel, b"a", b"b")
+    channel.flush(0.0)
+    assert encoding.calls == other.calls == 1
+    assert [len(outlet.writes) for outlet in outlets] == [1, 1, 1]
+    assert outlets[0].writes[0] is outlets[1].writes[0] is outlets[2].writes[0]
+
+
+def test_one_that_skips_a_publisher_shares_what_it_can() -> None:
+    """Own messages are left out; a turn without them is shared with everybody else."""
+    channel, encoding = make_channel(), Payloads()
+    all_of_it, rest = join(channel, encoding), join(channel, encoding, skip="me")
+    play(channel, b"mine", publisher="me")
+    play(channel, b"yours", publisher="you")
+    channel.flush(0.0)
+    play(channel, b"mine too", publisher="me")
+    channel.flush(0.0)
+    calls = encoding.calls
+    play(channel, b"from nobody")
+    channel.flush(0.0)
+    assert encoding.calls == calls + 1
+    assert rest.writes[-1] is all_of_it.writes[-1]
+    assert all_of_it.heard == [b"mine", b"yours", b"mine too", b"from nobody"]
+    assert rest.heard == [b"yours", b"from nobody"]
+
+
+def test_one_that_joins_during_a_turn_hears_what_comes_after() -> None:
+    """What was appended before it joined is not for it, though it was not delivered yet."""
+    channel, encoding = make_channel(), Payloads()
+    play(channel, b"before")
+    outlet = join(channel, encoding)
+    play(channel, b"after")
+    channel.flush(0.0)
+    play(channel, b"later")
+    channel.flush(0.0)
+    assert outlet.heard == [b"after", b"later"]
+
+
+def test_one_that_joins_and_leaves_during_a_turn_hears_nothing() -> None:
+    """Waiting for the turn's end does not keep it in the channel."""
+    channel, encoding = make_channel(), Payloads()
+    play(channel, b"before")
+    outlet = join(channel, encoding)
+    play(channel, b"after")
+    assert outlet.subscriber is not None
+    channel.remove(outlet.subscriber)
+    channel.flush(0.0)
+    assert outlet.heard == []
+
+
+def test_the_log_is_trimmed_after_delivery() -> None:
+    """A retention smaller than a turn loses nobody a message."""
+    channel, encoding = make_channel(Retention(messages=1)), Payloads()
+    outlet = join(channel, encoding)
+    play(channel, b"a", b"b", b"c")
+    channel.trim(0.0)
+    channel.flush(0.0)
+    assert outlet.heard == [b"a", b"b", b"c"]
+    assert [message.payload for message in channel.history.since(2)] == [b"c"]
+
+
+def test_a_write_may_remove_and_pause_others() -> None:
+    """A subscriber that leaves or pauses while a turn is delivered gets nothing more of it."""
+    channel, encoding = make_channel(), Payloads()
+    second, third = Outlet(), Outlet()
+
+    class Conductor(Outlet):
+        def write(self, data: list[bytes]) -> None:
+            super().write(data)
+            assert second.subscriber is not None
+            assert third.subscriber is not None
+            if data == [b"a"]:
+                channel.remove(second.subscriber)
+                third.subscriber.pause()
+
+    first = Conductor()
+    for outlet in (first, second, third):
+        join(channel, encoding, outlet)
+    play(channel, b"a")
+    channel.flush(0.0)
+    assert (first.heard, second.heard, third.heard) == ([b"a"], [], [])
+    assert third.subscriber is not None
+    third.subscriber.resume()
+    play(channel, b"b")
+    channel.flush(0.0)
+    assert (first.heard, second.heard, third.heard) == ([b"a", b"b"], [], [b"a", b"b"])
+
+
+def test_its_length_is_its_number_of_subscribers() -> None:
+    """At the head or behind, each counts once; a channel with neither those nor a past is vacant."""
+    channel, encoding = make_channel(), Payloads()
+    assert channel.is_vacant
+    one, two = join(channel, encoding), join(channel, encoding)
+    assert one.subscriber is not None
+    assert two.subscriber is not None
+    one.subscriber.pause()
+    assert len(channel) == 2
+    channel.remove(one.subscriber)
+    channel.remove(one.subscriber)
+    assert len(channel) == 1
+    assert not channel.is_vacant
+    channel.remove(two.subscriber)
+    assert channel.is_vacant
+    play(channel, b"a")
+    assert not channel.is_vacant

@@ -1,0 +1,125 @@
+"""The set of clients, broadcasting, and seeing everybody off."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from orchestra.hub import Hub
+from orchestra.message import Message
+from orchestra.websocket.factory import OrchestraFactory
+from orchestra.websocket.protocol import OrchestraProtocol
+from tests.events import captured, lines, named
+from tests.memory import join
+
+
+@pytest.fixture
+def factory(clock: Clock) -> OrchestraFactory:
+    return OrchestraFactory(reactor=clock)
+
+
+def test_clients_are_those_that_have_shaken_hands(factory: OrchestraFactory) -> None:
+    """The set holds the protocol of each client from its handshake until it is gone."""
+    assert factory.clients == set()
+    one, two = join(factory), join(factory)
+    assert factory.clients == {one.server, two.server}
+    assert isinstance(one.server, OrchestraProtocol)
+    one.vanish()
+    assert factory.clients == {two.server}
+
+
+def test_broadcast_reaches_every_client(factory: OrchestraFactory, clock: Clock) -> None:
+    """It plays to the main channel unless told otherwise, text or binary."""
+    main, strings = join(factory), join(factory, "/strings")
+    assert factory.broadcast(b"hello").offset == 1
+    factory.broadcast(b"\xff", isBinary=True)
+    factory.broadcast(b"C#4", channel="strings")
+    clock.advance(0)
+    assert main.read() == ["Echo: hello", b"\xff"]
+    assert strings.read() == ["Echo: C#4"]
+    with pytest.raises(ValueError, match="utf-8"):
+        factory.broadcast(b"\xff")
+
+
+def test_factories_may_share_a_hub(clock: Clock) -> None:
+    """Clients of either hear each other, each in its factory's own words."""
+    hub = Hub(clock=clock.seconds)
+    polite, terse = (OrchestraFactory(hub, prefix=p, reactor=clock) for p in ("I say: ", ""))
+    one, two = join(polite), join(terse)
+    two.send("hello")
+    clock.advance(0)
+    assert (one.read(), two.read()) == (["I say: hello"], ["hello"])
+
+
+def test_notes_come_with_the_client_that_played_them(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """An application hears what the clients play, and from which client."""
+    heard: list[Message] = []
+    factory.hub.subscribe("main", heard.append)
+    one, two = join(factory), join(factory)
+    one.send("a")
+    two.send("b")
+    clock.advance(0)
+    ids = {one.server.client_id, two.server.client_id}
+    assert len(ids) == 2
+    assert {message.publisher for message in heard} == ids
+
+
+def test_what_a_listener_raises_is_logged(factory: OrchestraFactory, clock: Clock) -> None:
+    """It comes to the log as a failure with its traceback, and the clients hear on."""
+
+    def broken(message: Message) -> None:
+        raise RuntimeError("a broken string")
+
+    factory.hub.subscribe("main", broken)
+    client = join(factory)
+    with captured() as events:
+        client.send("hello")
+        clock.advance(0)
+    assert client.read() == ["Echo: hello"]
+    failures = [event["log_failure"] for event in events if "log_failure" in event]
+    assert [str(failure.value) for failure in failures] == ["a broken string"]
+    assert isinstance(failures[0], Failure)
+    assert "in broken" in failures[0].getTraceback()
+
+
+def test_draining_sees_everybody_off(factory: OrchestraFactory, clock: Clock) -> None:
+    """Each client gets what was published, then 1001; it is done when the last one is gone."""
+    clients = [join(factory) for _ in range(3)]
+    factory.broadcast(b"the last note")
+    drained = factory.drain(10)
+    assert not factory.accepting
+    for client in clients:
+        assert not drained.called
+        assert client.read() == ["Echo: the last note"]
+        assert client.close_frame == (1001, "going away")
+    assert drained.called
+    assert clock.getDelayedCalls() == [] or all(
+        call.getTime() <= clock.seconds() + 60 for call in clock.getDelayedCalls()
+    )
+
+
+def test_draining_nobody_is_done_at_once(factory: OrchestraFactory) -> None:
+    """Without clients there is nothing to wait for."""
+    assert factory.drain(10).called
+
+
+def test_draining_drops_who_stays(factory: OrchestraFactory, clock: Clock) -> None:
+    """Whoever is there when the grace is over is dropped, whatever it has not read."""
+    leaves, stays = join(factory), join(factory)
+    for _ in range(20):
+        factory.broadcast(b"x" * 10_000)
+        clock.advance(0)
+        leaves.read()
+    with captured() as events:
+        drained = factory.drain(3)
+        leaves.read()
+        clock.advance(2.9)
+        assert not drained.called
+        clock.advance(0.1)
+    assert drained.called
+    assert stays.transport.disconnected
+    assert [event["count"] for event in named(events, "aborted")] == [1]
+    assert "1 clients did not leave in time and are dropped." in lines(events)

@@ -1,0 +1,407 @@
+"""One connection, in memory: what it lets in, what it sends, how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from orchestra.history import Retention
+from orchestra.hub import Hub
+from orchestra.interfaces import IOutlet
+from orchestra.websocket.close_codes import GOING_AWAY
+from orchestra.websocket.factory import OrchestraFactory
+from tests.events import captured, named
+from tests.memory import BUFFER, MemoryClient, join
+
+
+@pytest.fixture
+def factory(clock: Clock) -> Iterator[OrchestraFactory]:
+    hub = Hub(Retention(messages=100), clock=clock.seconds)
+    factory = OrchestraFactory(hub, reactor=clock)
+    yield factory
+    for client in tuple(factory.clients):
+        client.abort()
+    assert not factory.clients
+    clock.advance(60)
+    assert [call for call in clock.getDelayedCalls() if call.active()] == []
+
+
+def turn(clock: Clock) -> None:
+    """End the turn of the event loop."""
+    clock.advance(0)
+
+
+def test_everyone_hears_what_one_plays(factory: OrchestraFactory, clock: Clock) -> None:
+    """Text reaches each client of the channel, the sender too, with the prefix."""
+    one, two = join(factory), join(factory)
+    one.send("hello")
+    turn(clock)
+    assert one.read() == two.read() == ["Echo: hello"]
+
+
+def test_binary_is_relayed_as_it_is(factory: OrchestraFactory, clock: Clock) -> None:
+    """Binary messages stay binary and get no prefix."""
+    one, two = join(factory), join(factory)
+    one.send(b"\x00\xff")
+    turn(clock)
+    assert one.read() == two.read() == [b"\x00\xff"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 119, 120, 65529, 65530, 1024 * 1024])
+def test_messages_of_every_length_come_back(
+    factory: OrchestraFactory, clock: Clock, size: int
+) -> None:
+    """From the empty message to the largest, around each length encoding of the frames."""
+    client = join(factory)
+    client.send("x" * size)
+    turn(clock)
+    assert client.read() == ["Echo: " + "x" * size]
+
+
+def test_a_prefix_of_ones_own(clock: Clock) -> None:
+    """The prefix is whatever the factory was told, and nothing at all for a relay."""
+    for prefix in ("♪ ", ""):
+        client = join(OrchestraFactory(prefix=prefix, reactor=clock))
+        client.send("hello")
+        turn(clock)
+        assert client.read() == [prefix + "hello"]
+        client.vanish()
+
+
+def test_channels_do_not_hear_each_other(factory: OrchestraFactory, clock: Clock) -> None:
+    """The path names the channel; the root is the channel "main"."""
+    main, root, strings, brass = (join(factory, url) for url in ("/main", "/", "/strings", "/b/c"))
+    root.send("to main")
+    strings.send("to strings")
+    turn(clock)
+    assert main.read() == root.read() == ["Echo: to main"]
+    assert strings.read() == ["Echo: to strings"]
+    assert brass.read() == []
+    factory.broadcast(b"to brass", channel="b/c")
+    turn(clock)
+    assert brass.read() == ["Echo: to brass"]
+
+
+def test_all_hear_the_same_order(factory: OrchestraFactory, clock: Clock) -> None:
+    """Messages of several senders within a turn come to everyone in one order."""
+    clients = [join(factory) for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.send(f"{number} first", f"{number} second")
+    turn(clock)
+    heard = [client.read() for client in clients]
+    assert heard[0] == heard[1] == heard[2]
+    assert len(heard[0]) == 6
+
+
+def test_last_replays_the_past(factory: OrchestraFactory, clock: Clock) -> None:
+    """A client that asks for the last messages gets them before what is new."""
+    client = join(factory, "/strings")
+    client.send("1", "2", b"3")
+    turn(clock)
+    late = MemoryClient(factory, "/strings?last=2")
+    client.send("4")
+    turn(clock)
+    assert late.read() == ["Echo: 2", b"3", "Echo: 4"]
+
+
+def test_echo_0_leaves_out_ones_own(factory: OrchestraFactory, clock: Clock) -> None:
+    """A client that does not want its own messages gets the others'."""
+    quiet, other = join(factory, "/?echo=0"), join(factory, "/?echo=1")
+    quiet.send("mine")
+    other.send("yours")
+    turn(clock)
+    assert quiet.read() == ["Echo: yours"]
+    assert other.read() == ["Echo: mine", "Echo: yours"]
+
+
+def test_a_fragmented_message_is_one_message(factory: OrchestraFactory, clock: Clock) -> None:
+    """Fragments, with a ping between them, come back as a whole; the ping is answered."""
+    client = join(factory)
+    client.ws.send_text(b"hel", fin=False)
+    client.ws.send_ping(b"still there?")
+    client.ws.send_continuation(b"lo", fin=True)
+    client.deliver()
+    turn(clock)
+    assert client.read() == ["Echo: hello"]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "reason"),
+    [
+        ("/a%00b", 400, "a channel name must not contain control characters"),
+        ("/" + "x" * 256, 400, "a channel name must have 1 to 255 bytes of UTF-8, not 256"),
+        ("/?last=all", 400, "last must be a whole number from 0 to 1000000000"),
+        ("/api/publish", 404, "this path is the server's own and names no channel"),
+    ],
+)
+def test_a_bad_url_is_refused(
+    factory: OrchestraFactory, url: str, status: int, reason: str
+) -> None:
+    """Status and reason come before there is a WebSocket, and are logged."""
+    with captured() as events:
+        client = MemoryClient(factory, url)
+        client.read()
+    assert client.refusal.status_code == status
+    assert client.refusal.reason_phrase == reason
+    assert bytes(client.refusal.body or b"") == reason.encode() + b"\n"
+    assert client.transport.disconnected
+    assert named(events, "refused") == [
+        {"event": "refused", "peer": "tcp4:127.0.0.1:50000", "status": status, "reason": reason}
+    ]
+    assert named(events, "joined") == named(events, "left") == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "header"),
+    [
+        (b"GET / HTTP/1.1", b"426", b"Upgrade: websocket"),
+        (b"POST / HTTP/1.1", b"405", b"Allow: GET"),
+        (b"GET / HTTP/1.0", b"505", b"Connection: close"),
+        (b"nonsense", b"400", b"Connection: close"),
+    ],
+)
+def test_what_is_no_handshake_is_refused(
+    factory: OrchestraFactory, request_line: bytes, status: bytes, header: bytes
+) -> None:
+    """Other requests get the status for what is wrong with them, and what goes with it."""
+    client = MemoryClient(factory)
+    server = factory.buildProtocol(client.transport.getPeer())
+    transport = type(client.transport)(server)
+    server.makeConnection(transport)
+    server.dataReceived(request_line + b"\r\nHost: localhost\r\n\r\n")
+    answer = transport.take()
+    assert answer.startswith(b"HTTP/1.1 " + status + b" ")
+    assert header + b"\r\n" in answer
+    assert b"Autobahn" not in answer
+    assert transport.disconnected
+
+
+def test_nobody_is_let_in_while_the_server_stops(factory: OrchestraFactory) -> None:
+    """A handshake that comes too late is refused, and told to try again."""
+    factory.accepting = False
+    client = MemoryClient(factory)
+    client.read()
+    assert client.refusal.status_code == 503
+    assert client.refusal.headers["Retry-After"] == "1"
+
+
+def test_a_client_that_closes_is_answered_in_kind(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """What it sent before is played and echoed to it before the close frame comes back."""
+    client, other = join(factory), join(factory)
+    with captured() as events:
+        client.ws.send_text(b"last words")
+        client.close(3001, "enough")
+        assert client.read() == ["Echo: last words"]
+        turn(clock)
+    assert client.close_frame == (3001, "enough")
+    assert other.read() == ["Echo: last words"]
+    assert factory.clients == {other.server}
+    assert named(events, "left") == [
+        {
+            "event": "left",
+            "peer": "tcp4:127.0.0.1:50000",
+            "channel": "main",
+            "count": 1,
+            "code": 3001,
+            "reason": "enough",
+        }
+    ]
+
+
+def test_a_client_that_is_closing_gets_nothing_more(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """Nothing follows a close frame, whoever plays; and what it sends then is not played."""
+    client, other = join(factory), join(factory)
+    client.server.close(GOING_AWAY)
+    client.send("too late")
+    other.send("hello")
+    turn(clock)
+    assert client.read() == []
+    assert client.close_frame == (1001, "going away")
+    assert other.read() == ["Echo: hello"]
+
+
+def test_closing_delivers_what_was_published(factory: OrchestraFactory, clock: Clock) -> None:
+    """The messages of the turn go before the close frame."""
+    client = join(factory)
+    factory.broadcast(b"goodbye")
+    client.server.close(GOING_AWAY)
+    assert client.read() == ["Echo: goodbye"]
+    assert client.close_frame == (1001, "going away")
+    turn(clock)
+    assert not factory.clients
+
+
+def test_an_abrupt_departure_is_a_departure(factory: OrchestraFactory, clock: Clock) -> None:
+    """A client that vanishes leaves the set and the channel, and the others play on."""
+    client, other = join(factory), join(factory)
+    with captured() as events:
+        client.vanish()
+        other.send("hello")
+        turn(clock)
+    assert other.read() == ["Echo: hello"]
+    assert factory.clients == {other.server}
+    assert factory.hub.channels() == {"main": 1}
+    assert [event["code"] for event in named(events, "left")] == [1006]
+
+
+def test_a_message_that_is_too_large_ends_the_connection(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """One byte beyond the limit is refused with 1009 and played to nobody."""
+    client, other = join(factory), join(factory)
+    client.send("x" * (1024 * 1024 + 1))
+    turn(clock)
+    client.read()
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1009
+    assert other.read() == []
+
+
+def test_text_that_is_not_utf8_ends_the_connection(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """It is refused with 1007, after an echo of what was right before it."""
+    client, other = join(factory), join(factory)
+    client.ws.send_text(b"fine")
+    client.ws.send_text(b"\xff")
+    client.deliver()
+    assert client.read() == ["Echo: fine"]
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1007
+    turn(clock)
+    assert other.read() == ["Echo: fine"]
+
+
+def test_a_full_transport_pauses_only_its_own_client(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """One that does not read is written no more than its buffer takes, and catches up later."""
+    slow, fast = join(factory), join(factory)
+    sent = [f"{number:05}" + "x" * 10_000 for number in range(50)]
+    heard: list[str | bytes] = []
+    for message in sent:
+        fast.send(message)
+        turn(clock)
+        heard += fast.read()
+    assert heard == ["Echo: " + message for message in sent]
+    assert len(slow.transport.buffer) < BUFFER + 11_000
+    assert slow.read() == ["Echo: " + message for message in sent]
+    fast.send("and on")
+    turn(clock)
+    assert slow.read() == fast.read() == ["Echo: and on"]
+
+
+def test_a_reader_that_falls_off_the_log_is_closed(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """It gets what its transport had taken, then 1013 with the reason; that is logged."""
+    slow, fast = join(factory, "/strings"), join(factory, "/strings")
+    with captured() as events:
+        for _ in range(120):
+            fast.send("x" * 10_000)
+            turn(clock)
+            fast.read()
+    assert len(slow.read()) < 20
+    assert slow.close_frame == (1013, "slow reader")
+    assert named(events, "evicted") == [
+        {"event": "evicted", "peer": "tcp4:127.0.0.1:50000", "channel": "strings"}
+    ]
+    assert factory.clients == {fast.server}
+
+
+def test_an_evicted_reader_that_never_reads_is_dropped(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """It is given the close timeout to take the close frame."""
+    slow, fast = join(factory), join(factory)
+    for _ in range(120):
+        fast.send("x" * 10_000)
+        turn(clock)
+        fast.read()
+    assert not slow.transport.disconnected
+    clock.advance(5)
+    assert slow.transport.disconnected
+    assert factory.clients == {fast.server}
+
+
+def test_a_slow_reader_gets_it_all_before_it_is_closed(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """Closing waits until the client has read what was published so far, and no longer."""
+    slow, fast = join(factory), join(factory)
+    for _ in range(20):
+        fast.send("x" * 10_000)
+        turn(clock)
+        fast.read()
+    slow.server.close(GOING_AWAY)
+    fast.send("not for the slow one")
+    turn(clock)
+    assert len(slow.read()) == 20
+    assert slow.close_frame == (1001, "going away")
+
+
+def test_a_slow_reader_that_closes_itself_is_let_go(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """Its close is answered behind what its transport holds, and the rest is not for it."""
+    slow, fast = join(factory), join(factory)
+    for _ in range(20):
+        fast.send("x" * 10_000)
+        turn(clock)
+        fast.read()
+    slow.close()
+    assert factory.hub.channels() == {"main": 1}
+    assert len(slow.read()) < 10
+    assert slow.close_frame == (1000, "")
+
+
+def test_a_peer_that_never_takes_its_close_is_dropped(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """A client that closes and then reads nothing does not keep its connection for ever."""
+    client = join(factory)
+    client.close()
+    assert not client.transport.disconnected
+    clock.advance(5)
+    assert client.transport.disconnected
+    assert not factory.clients
+
+
+def test_one_that_never_shakes_hands_is_dropped(factory: OrchestraFactory, clock: Clock) -> None:
+    """A connection has the handshake timeout to become a WebSocket."""
+    client = MemoryClient(factory)
+    silent = factory.buildProtocol(client.transport.getPeer())
+    transport = type(client.transport)(silent)
+    silent.makeConnection(transport)
+    clock.advance(5)
+    assert transport.disconnected
+    assert factory.clients == {client.server}
+
+
+def test_pings_find_out_who_is_gone(factory: OrchestraFactory, clock: Clock) -> None:
+    """Who answers pings stays; who does not is dropped after the ping timeout."""
+    here, gone = join(factory), join(factory)
+    for _ in range(60):
+        clock.advance(1)
+        here.read()
+    assert not here.transport.disconnected
+    assert gone.transport.disconnected
+    assert factory.clients == {here.server}
+
+
+def test_it_is_an_outlet_and_a_producer(factory: OrchestraFactory) -> None:
+    """The protocol provides what the hub and the transport ask of it."""
+    client = join(factory)
+    assert verifyObject(IOutlet, client.server)
+    assert client.transport.producer is client.server
+    client.server.stopProducing()
+    client.vanish()
+    client.server.pauseProducing()
+    client.server.resumeProducing()
