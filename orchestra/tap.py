@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import signal
 import sys
 from collections.abc import Mapping
@@ -79,7 +80,10 @@ class Options(UsageOptions):
         try:
             super().parseOptions(options)
         except UsageError as error:
-            raise SystemExit(f"orchestra: {error}") from None
+            hint = ""
+            if isinstance(error.__context__, getopt.error):
+                hint = "; --help lists the options that are allowed"
+            raise SystemExit(f"orchestra: {_one_line(error)}{hint}") from None
 
     def parseArgs(self, *args: str) -> None:
         """Take no arguments beside the options."""
@@ -145,7 +149,7 @@ class Options(UsageOptions):
                 description = f"tcp:{text}" if text.isdigit() else text
                 endpoints[serverFromString(reactor, description)] = words
             except Exception as error:  # each kind of endpoint has errors of its own
-                raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+                raise UsageError(f"{words}: {error or type(error).__name__}; must be {_ENDPOINTS}") from None
         return endpoints
 
 

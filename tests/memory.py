@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IProtocol, IPushProducer, ITransport
+from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -18,13 +18,11 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 from zope.interface import implementer
 
-from orchestra.websocket.factory import OrchestraFactory
-
 BUFFER = 64 * 1024
 """How many bytes a transport buffers before it pauses its producer."""
 
 
-@implementer(ITransport, IConsumer)
+@implementer(ITransport, IConsumer, IPushProducer)
 class MemoryTransport:
     """A transport whose other end takes what was written when it is told to."""
 
@@ -34,6 +32,7 @@ class MemoryTransport:
         self.producer: IPushProducer | None = None
         self.disconnecting = False
         self.disconnected = False
+        self.reading = True
         self._paused = False
 
     # What the server's side calls.
@@ -74,6 +73,15 @@ class MemoryTransport:
     def getHost(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 8080)
 
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
     # What the network does.
 
     def take(self) -> bytes:
@@ -98,11 +106,11 @@ class MemoryTransport:
 class MemoryClient:
     """A WebSocket client of a factory. It reads only when it is told to."""
 
-    def __init__(self, factory: OrchestraFactory, url: str = "/", **headers: str) -> None:
+    def __init__(self, factory: IProtocolFactory, url: str = "/", **headers: str) -> None:
         """Connect, and send the handshake; :meth:`read` gets the answer."""
-        self.server: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
-        self.transport = MemoryTransport(self.server)
-        self.server.makeConnection(self.transport)
+        protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+        self.transport = MemoryTransport(protocol)
+        protocol.makeConnection(self.transport)
         self.ws = ClientProtocol(parse_uri("ws://localhost:8080" + url), max_size=None)
         self.messages: list[str | bytes] = []
         self._parts: list[Frame] = []
@@ -112,10 +120,16 @@ class MemoryClient:
         self.ws.send_request(request)
         self.deliver()
 
+    @property
+    def server(self) -> Any:
+        """The protocol on the server's side; a web site hands the transport on to another."""
+        return self.transport.protocol
+
     def deliver(self) -> None:
         """Let the server receive what the client has sent."""
         for data in self.ws.data_to_send():
             if data and not self.transport.disconnected:
+                assert self.transport.reading, "the server has stopped reading"
                 self.server.dataReceived(data)
 
     def read(self) -> list[str | bytes]:
@@ -173,7 +187,7 @@ class MemoryClient:
         self.transport.lose(ConnectionLost())
 
 
-def join(factory: OrchestraFactory, url: str = "/") -> MemoryClient:
+def join(factory: IProtocolFactory, url: str = "/") -> MemoryClient:
     """A client that has shaken hands."""
     client = MemoryClient(factory, url)
     client.read()

@@ -62,8 +62,8 @@ class ActivityLog:
         """A client has gone.
 
         :param count: how many clients are left.
-        :param code: the close code that ended the connection; ``None`` if there was none.
-        :param reason: the reason that goes with it, from whoever closed.
+        :param code: the close code of whoever closed first; ``None`` if it gave none.
+        :param reason: the reason that went with it.
         """
         _log.info(
             "A musician has left the orchestra.",

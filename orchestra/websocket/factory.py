@@ -91,8 +91,8 @@ class OrchestraFactory(WebSocketServerFactory):
     def unregister(self, client: OrchestraProtocol, code: int | None, reason: str | None) -> None:
         """Forget a client whose connection is gone; one that never was registered is no news.
 
-        :param code: the close code of the connection.
-        :param reason: the reason of its end.
+        :param code: the close code of whoever closed first.
+        :param reason: the reason that went with it.
         """
         if client not in self.clients:
             return

@@ -194,4 +194,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
             self.factory.hub.unsubscribe(subscriber)
+        if self.closedByMe:  # the peer's answer, if there was one, is no news
+            code, reason = self.localCloseCode, (self.localCloseReason or b"").decode()
         self.factory.unregister(self, code, reason)

@@ -308,12 +308,15 @@ def test_a_reader_that_falls_off_the_log_is_closed(
             fast.send("x" * 10_000)
             turn(clock)
             fast.read()
-    assert len(slow.read()) < 20
+        assert len(slow.read()) < 20
     assert slow.close_frame == (1013, "slow reader")
     assert named(events, "evicted") == [
         {"event": "evicted", "peer": "tcp4:127.0.0.1:50000", "channel": "strings"}
     ]
     assert factory.clients == {fast.server}
+    assert [(event["code"], event["reason"]) for event in named(events, "left")] == [
+        (1013, "slow reader")
+    ]
 
 
 def test_an_evicted_reader_that_never_reads_is_dropped(

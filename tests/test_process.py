@@ -1,0 +1,122 @@
+"""What belongs to a process of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+
+import pytest
+from twisted.application.service import Application, Service
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver
+
+from orchestra.process import ProcessService, StartError, raise_open_files
+from orchestra.service import ListenError
+from tests.events import captured, lines, named
+
+ENDPOINT = TCP4ServerEndpoint(MemoryReactorClock(), 8080)
+
+
+class Unheard(Service):
+    """A service that finds its place taken."""
+
+    def privilegedStartService(self) -> None:
+        raise ListenError(ENDPOINT, OSError("in use"))
+
+    startService = privilegedStartService
+
+
+class Reactor(MemoryReactorClock):
+    """A reactor that can be told to stop."""
+
+    stopped = 0
+
+    def callFromThread(self, call, *args, **kwargs):  # type: ignore[no-untyped-def]
+        call(*args, **kwargs)
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    """Puts the signal handlers back."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    """The limits of open files; puts the soft one back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield soft, hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_open_files_are_raised_to_the_hard_limit(limits: tuple[int, int]) -> None:
+    """The soft limit becomes the hard one, and the log says so; once it is, it stays."""
+    _, hard = limits
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 1, hard))
+    with captured() as events:
+        assert raise_open_files() == hard
+        assert raise_open_files() == hard
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    assert named(events, "open-files")[0] == {
+        "event": "open-files",
+        "limit": hard,
+        "before": hard - 1,
+    }
+    assert lines(events)[0] == (
+        f"Up to {hard} files can be open at once (the limit was {hard - 1})."
+    )
+
+
+@pytest.mark.usefixtures("_handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_reactor(number: signal.Signals) -> None:
+    """The first one is an orderly end; for the second there is no handler left."""
+    reactor = Reactor()
+    service = ProcessService(reactor)
+    service.startService()
+    assert signal.getsignal(number) != service._stop
+    for hook, args, kwargs in reactor.whenRunningHooks:
+        hook(*args, **kwargs)
+    with captured() as events:
+        os.kill(os.getpid(), number)
+    assert reactor.stopped == 1
+    assert lines(events) == [f"Received {number.name}, stopping."]
+    assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("start", ["privilegedStartService", "startService"])
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_place_that_is_taken_ends_the_process(start: str, daemon: bool) -> None:
+    """It ends with a line and status 1, which a daemon has in its log as well."""
+    service = ProcessService(
+        Reactor(), lambda error: f"{error.endpoint is ENDPOINT}: {error}", daemon=daemon
+    )
+    Unheard().setServiceParent(service)
+    with captured() as events, pytest.raises(StartError) as caught:
+        getattr(service, start)()
+    assert isinstance(caught.value, SystemExit)
+    assert isinstance(caught.value, Exception)
+    assert caught.value.code == "True: in use"
+    critical = [event for event in events if event["log_level"].name == "critical"]
+    assert lines(critical) == (["True: in use"] if daemon else [])
+
+
+def test_an_application_gets_the_observer() -> None:
+    """It writes what twistd would write otherwise; without one, twistd does."""
+
+    def observer(event: object) -> None:
+        pass
+
+    for given in (observer, None):
+        application = Application("orchestra")
+        ProcessService(Reactor(), observer=given).setServiceParent(application)
+        assert application.getComponent(ILogObserver, None) is given

@@ -1,0 +1,249 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.application.service import Application, IServiceMaker
+from twisted.application.twist._options import TwistOptions
+from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.plugin import getPlugins
+from twisted.scripts.twistd import ServerOptions
+
+import orchestra
+from orchestra.history import Retention
+from orchestra.observe.log_format import json_observer
+from orchestra.process import ProcessService
+from orchestra.service import OrchestraService
+from orchestra.tap import Options, makeService
+
+
+def parse(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+def server(options: Options) -> OrchestraService:
+    root = makeService(options)
+    assert isinstance(root, ProcessService)
+    service = root.getServiceNamed("orchestra")
+    assert isinstance(service, OrchestraService)
+    return service
+
+
+def test_the_plugin_is_found() -> None:
+    """twistd finds the command, with its options and its service."""
+    (plugin,) = [p for p in getPlugins(IServiceMaker) if p.tapname == "orchestra"]
+    assert plugin.options is Options
+    assert plugin.makeService is makeService
+
+
+def test_the_defaults() -> None:
+    """Without options it listens on port 8080, with the prefix and limits of the factory."""
+    options = parse()
+    (endpoint,) = options["endpoints"]
+    assert isinstance(endpoint, TCP4ServerEndpoint)
+    assert endpoint._port == 8080
+    service = server(options)
+    assert service.grace == 10
+    assert service.hub.retention == Retention()
+    assert service.factory.maxMessagePayloadSize == 1024 * 1024
+
+
+def test_every_option_arrives() -> None:
+    """What is said on the command line is what the server is made with."""
+    service = server(
+        parse(
+            "--prefix=> ",
+            "--max-message-size=2000",
+            "--history-messages=10",
+            "--history-bytes=1000",
+            "--history-age=1.5",
+            "--grace=0",
+        )
+    )
+    assert service.factory.encoding._dialect._prefix == b"> "
+    assert service.factory.maxMessagePayloadSize == 2000
+    assert service.factory.maxFramePayloadSize == 2000
+    assert service.hub.retention == Retention(10, 1000, 1.5)
+    assert service.grace == 0
+
+
+def test_where_to_listen() -> None:
+    """Each --listen is an endpoint, digits are a port, and --port comes first."""
+    options = parse("--listen", "unix:/tmp/a", "--listen", "8081", "--port", "0")
+    port, unix, digits = options["endpoints"]
+    assert isinstance(port, TCP4ServerEndpoint)
+    assert isinstance(unix, UNIXServerEndpoint)
+    assert isinstance(digits, TCP4ServerEndpoint)
+    assert (port._port, digits._port) == (0, 8081)
+    assert list(options["endpoints"].values()) == [
+        "--port 0",
+        "--listen unix:/tmp/a",
+        "--listen 8081",
+    ]
+    (only,) = parse("--listen", "unix:/tmp/a")["endpoints"]
+    assert isinstance(only, UNIXServerEndpoint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--port", "x"], ["--port x", "whole number from 0 to 65535"]),
+        (["--port", "65536"], ["--port 65536", "from 0 to 65535"]),
+        (["--port=-1"], ["--port -1", "from 0 to 65535"]),
+        (["-p", "80.5"], ["--port 80.5", "whole number"]),
+        (["--max-message-size", "0"], ["--max-message-size 0", "bytes", "from 1 to 1073741824"]),
+        (["--history-messages=-1"], ["--history-messages -1", "from 0 to 10000000"]),
+        (["--history-bytes=1e3"], ["--history-bytes 1e3", "whole number of bytes"]),
+        (["--history-age=nan"], ["--history-age nan", "number of seconds from 0 to 31536000"]),
+        (["--grace=inf"], ["--grace inf", "number of seconds from 0 to 3600"]),
+        (["--grace="], ["--grace :", "number of seconds from 0 to 3600"]),
+        (["--prefix=\udcff"], ["--prefix '\\udcff'", "must be UTF-8"]),
+        (["--log-format=xml"], ["--log-format xml", "must be text or json"]),
+        (["--listen="], ["--listen :", "must be a Twisted endpoint string such as tcp:8080"]),
+        (["--listen=nonsense:1"], ["--listen nonsense:1", "Unknown endpoint type", "tcp:8080"]),
+        (["--listen=tcp:http"], ["--listen tcp:http", "must be a Twisted endpoint"]),
+        (["--listen=ssl:1:privateKey=/none"], ["--listen ssl:1", "/none", "must be a Twisted"]),
+        (["--listen=systemd:domain=INET:index=0"], ["--listen systemd", "must be a Twisted"]),
+        (["--tempo=120"], ["option --tempo not recognized", "--help"]),
+        (["--port"], ["option --port requires argument", "--help"]),
+        (["allegro"], ["'allegro'", "only options are allowed", "--help"]),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments: list[str], parts: list[str]) -> None:
+    """The line names the option, the value and what is allowed; the exit status is 1."""
+    with pytest.raises(SystemExit) as caught:
+        parse(*arguments)
+    line = caught.value.code
+    assert isinstance(line, str)  # which is printed, with exit status 1
+    assert line.startswith("orchestra: ")
+    assert "\n" not in line
+    for part in parts:
+        assert part in line
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=20), max_size=4))
+def test_no_command_line_is_a_traceback(arguments: list[str]) -> None:
+    """Whatever is typed is understood or refused."""
+    try:
+        parse(*arguments)
+    except SystemExit as refusal:
+        line = str(refusal.code)
+        assert line == "0" or line.startswith("orchestra: ")
+        assert len(line.splitlines()) == 1
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version tells the version of Orchestra and nothing else."""
+    with pytest.raises(SystemExit) as caught:
+        parse("--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"Orchestra {orchestra.__version__}\n"
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each option is there, with its default where it has one."""
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option in (*(p[0] for p in Options.optParameters), "listen"):
+        assert f"--{option}=" in text
+    assert "[default: 8080]" in text
+    assert "[default: 1048576]" in text
+
+
+class TestLogFormat:
+    """Where --log-format takes effect."""
+
+    @pytest.fixture(autouse=True)
+    def _signal(self) -> Iterator[None]:
+        handler = signal.getsignal(signal.SIGUSR1)
+        yield
+        signal.signal(signal.SIGUSR1, handler)
+
+    def observer(self, runner: Any, *arguments: str) -> Any:
+        """What an application under the runner logs with, if it is not the runner's own."""
+        options = Options()
+        options.parent = runner
+        options.parseOptions(list(arguments))
+        application = Application("orchestra")
+        makeService(options).setServiceParent(application)
+        return application.getComponent(ILogObserver, None)
+
+    def twistd(self, *arguments: str) -> ServerOptions:
+        """The options of twistd."""
+        options = ServerOptions()
+        options.parseOptions([*arguments, "-y", "ignored.tac"])
+        return options
+
+    def test_twistd_writes_text_itself(self) -> None:
+        """Without the option, or with text, twistd is left alone."""
+        assert self.observer(self.twistd("-n")) is None
+        assert self.observer(self.twistd("-n"), "--log-format=text") is None
+
+    @pytest.mark.parametrize("arguments", [["-n"], ["-n", "-l", "-"]])
+    def test_json_goes_to_standard_output(self, arguments: list[str]) -> None:
+        """In the foreground, that is where twistd would write."""
+        observer = self.observer(self.twistd(*arguments), "--log-format=json")
+        assert observer._outFile is sys.stdout
+
+    def test_json_goes_to_the_log_file(self, tmp_path: Path) -> None:
+        """The file is the one that twistd would write, and SIGUSR1 rotates it."""
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        path = tmp_path / "a.log"
+        observer = self.observer(self.twistd("-l", str(path)), "--log-format=json")
+        observer({"log_time": 0.0, "log_format": "hello", "log_namespace": "a"})
+        assert json.loads(path.read_text())["message"] == "hello"
+        handler = signal.getsignal(signal.SIGUSR1)
+        assert callable(handler)
+        assert self.observer(self.twistd("-l", str(path)), "--log-format=json")
+        assert signal.getsignal(signal.SIGUSR1) is handler
+
+    def test_a_daemon_has_a_log_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without --logfile it is twistd.log, as ever."""
+        monkeypatch.chdir(tmp_path)
+        self.observer(self.twistd(), "--log-format=json")
+        assert (tmp_path / "twistd.log").exists()
+
+    def test_without_a_runner_it_is_standard_output(self) -> None:
+        """An embedder that makes the service itself may want JSON as well."""
+        assert self.observer(None, "--log-format=json")._outFile is sys.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [(["--syslog"], "--syslog takes only text"), (["-l", "-"], "needs a --logfile")],
+    )
+    def test_json_needs_a_place(self, arguments: list[str], problem: str) -> None:
+        """Where twistd cannot write JSON, the line says so."""
+        with pytest.raises(SystemExit, match=problem):
+            self.observer(self.twistd(*arguments), "--log-format=json")
+
+    def test_python_m_twisted_is_told(self) -> None:
+        """There, the runner has a format of its own, which the option overrides."""
+        for arguments, factory in (
+            (["--log-format=json"], json_observer),
+            (["--log-format=text"], textFileLogObserver),
+        ):
+            runner = TwistOptions()
+            runner.selectDefaultLogObserver()
+            assert self.observer(runner, *arguments) is None
+            assert runner["fileLogObserverFactory"] is factory
+        runner = TwistOptions()
+        runner.selectDefaultLogObserver()
+        default = runner["fileLogObserverFactory"]
+        assert self.observer(runner) is None
+        assert runner["fileLogObserverFactory"] is default
