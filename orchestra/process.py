@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,9 +22,13 @@ _log = Logger()
 class StartError(SystemExit, Exception):
     """The server cannot start, for a reason that one line tells.
 
-    As a ``SystemExit`` it ends the process with that line on standard error, status 1 and no
-    traceback; as an ``Exception`` it lets twistd tidy up its PID file and tell its parent first.
+    As a ``SystemExit`` it ends the process with status 1 and no traceback; as an ``Exception`` it
+    lets twistd tidy up its PID file and tell its parent first.
     """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.code = 1
 
 
 def raise_open_files() -> int:
@@ -55,20 +60,20 @@ class ProcessService(MultiService):
         reactor: Any,
         explain: Callable[[ListenError], str] = str,
         observer: ILogObserver | None = None,
-        daemon: bool = False,
+        log_is_hidden: bool = False,
     ) -> None:
         """
         :param explain: says in one line, for whoever started the process, what an endpoint that
             cannot be listened on is and what would be allowed.
         :param observer: where the log goes instead of where twistd would write it.
-        :param daemon: whether standard error leads nowhere, so that the log has to say why the
-            process cannot start.
+        :param log_is_hidden: whether who starts the process does not see its log, so that the
+            log and standard error both have to say why it cannot start.
         """
         super().__init__()
         self._reactor = reactor
         self._explain = explain
         self._observer = observer
-        self._daemon = daemon
+        self._log_is_hidden = log_is_hidden
 
     def setServiceParent(self, parent: Any) -> None:
         """Become part of an application, and bring the log observer along."""
@@ -100,7 +105,9 @@ class ProcessService(MultiService):
             yield
         except ListenError as error:
             reason = self._explain(error)
-            if self._daemon:
+            # Not sys.stderr: that leads into the log by now.
+            print(reason, file=sys.__stderr__)
+            if self._log_is_hidden:
                 _log.critical("{reason}", reason=reason)
             raise StartError(reason) from None
 

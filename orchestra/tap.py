@@ -149,7 +149,7 @@ class Options(UsageOptions):
                 description = f"tcp:{text}" if text.isdigit() else text
                 endpoints[serverFromString(reactor, description)] = words
             except Exception as error:  # each kind of endpoint has errors of its own
-                raise UsageError(f"{words}: {error or type(error).__name__}; must be {_ENDPOINTS}") from None
+                raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
         return endpoints
 
 
@@ -170,13 +170,15 @@ def makeService(options: Options) -> IService:
         words = endpoints[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
-    root = ProcessService(reactor, explain, observer=_observer(options), daemon=_daemon(options))
+    root = ProcessService(reactor, explain, _observer(options), _log_is_hidden(options.parent))
     service.setServiceParent(root)
     return root
 
 
-def _daemon(options: Options) -> bool:
-    return options.parent is not None and not options.parent.get("nodaemon", True)
+def _log_is_hidden(runner: Mapping[str, Any] | None) -> bool:
+    if runner is None or "nodaemon" not in runner:  # python -m twisted has no daemons
+        return False
+    return not runner["nodaemon"] or runner["syslog"] or runner["logfile"] not in (None, "-")
 
 
 def _observer(options: Options) -> ILogObserver | None:

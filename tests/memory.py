@@ -9,7 +9,13 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IPushProducer, ITransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    ITransport,
+)
 from twisted.python.failure import Failure
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus

@@ -66,7 +66,9 @@ def test_what_is_gone_cannot_be_read() -> None:
     history = filled(5, Retention(messages=2))
     assert history.trim(5.0, 5)
     assert offsets(history, 3) == [4, 5]
-    with pytest.raises(LookupError, match=re.escape("offset 2 is gone; a reader can go on from 3")):
+    with pytest.raises(
+        LookupError, match=re.escape("offset 2 is gone; a reader can go on from 3")
+    ):
         history.since(2)
     with pytest.raises(LookupError):
         history.piece(2, 5, 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -94,20 +95,25 @@ def test_a_signal_stops_the_reactor(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("start", ["privilegedStartService", "startService"])
-@pytest.mark.parametrize("daemon", [False, True])
-def test_a_place_that_is_taken_ends_the_process(start: str, daemon: bool) -> None:
-    """It ends with a line and status 1, which a daemon has in its log as well."""
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_place_that_is_taken_ends_the_process(
+    start: str, hidden: bool, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with a line and status 1; the line is in the log, too, if that is elsewhere."""
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
     service = ProcessService(
-        Reactor(), lambda error: f"{error.endpoint is ENDPOINT}: {error}", daemon=daemon
+        Reactor(), lambda error: f"{error.endpoint is ENDPOINT}: {error}", log_is_hidden=hidden
     )
     Unheard().setServiceParent(service)
     with captured() as events, pytest.raises(StartError) as caught:
         getattr(service, start)()
     assert isinstance(caught.value, SystemExit)
     assert isinstance(caught.value, Exception)
-    assert caught.value.code == "True: in use"
+    assert caught.value.code == 1
+    assert str(caught.value) == "True: in use"
+    assert capfd.readouterr().err.startswith("True: in use\n")
     critical = [event for event in events if event["log_level"].name == "critical"]
-    assert lines(critical) == (["True: in use"] if daemon else [])
+    assert lines(critical) == (["True: in use"] if hidden else [])
 
 
 def test_an_application_gets_the_observer() -> None:

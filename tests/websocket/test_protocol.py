@@ -188,9 +188,7 @@ def test_nobody_is_let_in_while_the_server_stops(factory: OrchestraFactory) -> N
     assert client.refusal.headers["Retry-After"] == "1"
 
 
-def test_a_client_that_closes_is_answered_in_kind(
-    factory: OrchestraFactory, clock: Clock
-) -> None:
+def test_a_client_that_closes_is_answered_in_kind(factory: OrchestraFactory, clock: Clock) -> None:
     """What it sent before is played and echoed to it before the close frame comes back."""
     client, other = join(factory), join(factory)
     with captured() as events:
