@@ -164,7 +164,7 @@ def test_a_write_may_remove_and_pause_others() -> None:
 
 
 def test_its_length_is_its_number_of_subscribers() -> None:
-    """At the head or behind, each counts once; a channel with neither those nor a past is vacant."""
+    """At the head or behind, each counts once; without them and without a past it is vacant."""
     channel, encoding = make_channel(), Payloads()
     assert channel.is_vacant
     one, two = join(channel, encoding), join(channel, encoding)

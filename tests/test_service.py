@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +222,12 @@ class Player(WebSocketClientProtocol):
 
 
 @pytest.fixture
-def player() -> Iterator[Any]:
+def player() -> Any:
     factory: Any = WebSocketClientFactory("ws://localhost")
     factory.protocol = Player
     factory.noisy = False
     factory.heard, factory.closed = Deferred(), Deferred()
-    yield factory
+    return factory
 
 
 @pytest_twisted.ensureDeferred

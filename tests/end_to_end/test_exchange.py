@@ -101,7 +101,7 @@ def test_stopping(tmp_path: Path, number: signal.Signals) -> None:
                 client.recv(timeout=PATIENCE)
             assert caught.value.rcvd is not None
             assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1001, "going away")
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionRefusedError):
             server.connect()
     assert "Traceback" not in server.text
 
