@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import getopt
-import signal
 import sys
-from collections.abc import Mapping
-from typing import IO, Any, ClassVar
+from typing import ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IReactorFromThreads, IStreamServerEndpoint
-from twisted.logger import ILogObserver, textFileLogObserver
-from twisted.python.logfile import LogFile
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
@@ -20,7 +16,7 @@ from orchestra import __version__
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
-from orchestra.observe.log_format import FORMATS, json_observer
+from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
 from orchestra.websocket.factory import MAX_MESSAGE_SIZE, OrchestraFactory
@@ -101,11 +97,10 @@ class Options(UsageOptions):
         self._check_number("grace", 0, 3600, "seconds", float)
         if not self["prefix"].isascii():
             self._check_utf8("prefix")
-        if self["log-format"] not in (None, *FORMATS):
-            allowed = " or ".join(FORMATS)
-            raise UsageError(f"--log-format {self['log-format']}: must be {allowed}")
-        if self["log-format"] == "json":
-            self._check_json_goes_somewhere()
+        try:
+            check_log_format(self["log-format"], self.parent)
+        except ValueError as error:
+            raise UsageError(f"--log-format {self['log-format']}: {error}") from None
         self["endpoints"] = self._endpoints()
 
     def _check_number(
@@ -127,13 +122,6 @@ class Options(UsageOptions):
             self[name].encode()
         except UnicodeEncodeError:
             raise UsageError(f"--{name} {self[name]!r}: must be UTF-8") from None
-
-    def _check_json_goes_somewhere(self) -> None:
-        twistd: Mapping[str, Any] = self.parent or {}
-        if twistd.get("syslog"):
-            raise UsageError("--log-format json: twistd's --syslog takes only text")
-        if twistd.get("logfile") == "-" and not twistd.get("nodaemon"):
-            raise UsageError("--log-format json: a daemon needs a --logfile that is a file")
 
     def _endpoints(self) -> dict[IStreamServerEndpoint, str]:
         # Each endpoint with the words that asked for it.
@@ -170,41 +158,10 @@ def makeService(options: Options) -> IService:
         words = endpoints[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
-    root = ProcessService(reactor, explain, _observer(options), _log_is_hidden(options.parent))
+    observer = log_observer(options["log-format"], options.parent)
+    root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent))
     service.setServiceParent(root)
     return root
-
-
-def _log_is_hidden(runner: Mapping[str, Any] | None) -> bool:
-    if runner is None or "nodaemon" not in runner:  # python -m twisted has no daemons
-        return False
-    return not runner["nodaemon"] or runner["syslog"] or runner["logfile"] not in (None, "-")
-
-
-def _observer(options: Options) -> ILogObserver | None:
-    # What is to write the log, unless it is what would write it anyway.
-    runner, log_format = options.parent, options["log-format"]
-    if runner is not None and "fileLogObserverFactory" in runner:  # python -m twisted
-        if log_format is not None:
-            json = log_format == "json"
-            runner["fileLogObserverFactory"] = json_observer if json else textFileLogObserver
-        return None
-    return json_observer(_log_file(runner)) if log_format == "json" else None
-
-
-def _log_file(twistd: Mapping[str, Any] | None) -> IO[str]:
-    # The file that twistd would write text to, rotated by the same signal.
-    name = twistd["logfile"] if twistd is not None else "-"
-    if name == "-" or (name is None and twistd is not None and twistd["nodaemon"]):
-        return sys.stdout
-    file: Any = LogFile.fromFullPath(name or "twistd.log")
-    if not signal.getsignal(signal.SIGUSR1):
-        from twisted.internet import reactor
-
-        threads = IReactorFromThreads(reactor)
-        signal.signal(signal.SIGUSR1, lambda *_: threads.callFromThread(file.rotate))
-    rotated: IO[str] = file
-    return rotated
 
 
 def _one_line(error: Exception) -> str:

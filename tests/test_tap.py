@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.application.service import Application, IServiceMaker
-from twisted.application.twist._options import TwistOptions
+from twisted.application.service import IServiceMaker
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
-from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.plugin import getPlugins
-from twisted.scripts.twistd import ServerOptions
 
 import orchestra
 from orchestra.history import Retention
-from orchestra.observe.log_format import json_observer
 from orchestra.process import ProcessService
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
@@ -162,88 +151,3 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"--{option}=" in text
     assert "[default: 8080]" in text
     assert "[default: 1048576]" in text
-
-
-class TestLogFormat:
-    """Where --log-format takes effect."""
-
-    @pytest.fixture(autouse=True)
-    def _signal(self) -> Iterator[None]:
-        handler = signal.getsignal(signal.SIGUSR1)
-        yield
-        signal.signal(signal.SIGUSR1, handler)
-
-    def observer(self, runner: Any, *arguments: str) -> Any:
-        """What an application under the runner logs with, if it is not the runner's own."""
-        options = Options()
-        options.parent = runner
-        options.parseOptions(list(arguments))
-        application = Application("orchestra")
-        makeService(options).setServiceParent(application)
-        return application.getComponent(ILogObserver, None)
-
-    def twistd(self, *arguments: str) -> ServerOptions:
-        """The options of twistd."""
-        options = ServerOptions()
-        options.parseOptions([*arguments, "-y", "ignored.tac"])
-        return options
-
-    def test_twistd_writes_text_itself(self) -> None:
-        """Without the option, or with text, twistd is left alone."""
-        assert self.observer(self.twistd("-n")) is None
-        assert self.observer(self.twistd("-n"), "--log-format=text") is None
-
-    @pytest.mark.parametrize("arguments", [["-n"], ["-n", "-l", "-"]])
-    def test_json_goes_to_standard_output(self, arguments: list[str]) -> None:
-        """In the foreground, that is where twistd would write."""
-        observer = self.observer(self.twistd(*arguments), "--log-format=json")
-        assert observer._outFile is sys.stdout
-
-    def test_json_goes_to_the_log_file(self, tmp_path: Path) -> None:
-        """The file is the one that twistd would write, and SIGUSR1 rotates it."""
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-        path = tmp_path / "a.log"
-        observer = self.observer(self.twistd("-l", str(path)), "--log-format=json")
-        observer({"log_time": 0.0, "log_format": "hello", "log_namespace": "a"})
-        assert json.loads(path.read_text())["message"] == "hello"
-        handler = signal.getsignal(signal.SIGUSR1)
-        assert callable(handler)
-        assert self.observer(self.twistd("-l", str(path)), "--log-format=json")
-        assert signal.getsignal(signal.SIGUSR1) is handler
-
-    def test_a_daemon_has_a_log_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Without --logfile it is twistd.log, as ever."""
-        monkeypatch.chdir(tmp_path)
-        self.observer(self.twistd(), "--log-format=json")
-        assert (tmp_path / "twistd.log").exists()
-
-    def test_without_a_runner_it_is_standard_output(self) -> None:
-        """An embedder that makes the service itself may want JSON as well."""
-        assert self.observer(None, "--log-format=json")._outFile is sys.stdout
-
-    @pytest.mark.parametrize(
-        ("arguments", "problem"),
-        [(["--syslog"], "--syslog takes only text"), (["-l", "-"], "needs a --logfile")],
-    )
-    def test_json_needs_a_place(self, arguments: list[str], problem: str) -> None:
-        """Where twistd cannot write JSON, the line says so."""
-        with pytest.raises(SystemExit, match=problem):
-            self.observer(self.twistd(*arguments), "--log-format=json")
-
-    def test_python_m_twisted_is_told(self) -> None:
-        """There, the runner has a format of its own, which the option overrides."""
-        for arguments, factory in (
-            (["--log-format=json"], json_observer),
-            (["--log-format=text"], textFileLogObserver),
-        ):
-            runner = TwistOptions()
-            runner.selectDefaultLogObserver()
-            assert self.observer(runner, *arguments) is None
-            assert runner["fileLogObserverFactory"] is factory
-        runner = TwistOptions()
-        runner.selectDefaultLogObserver()
-        default = runner["fileLogObserverFactory"]
-        assert self.observer(runner) is None
-        assert runner["fileLogObserverFactory"] is default

@@ -1,0 +1,124 @@
+"""Where --log-format takes effect."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.service import Application
+from twisted.application.twist._options import TwistOptions
+from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.scripts.twistd import ServerOptions
+
+from orchestra.observe.log_format import json_observer
+from orchestra.observe.runner_log import log_is_hidden
+from orchestra.tap import Options, makeService
+
+
+@pytest.fixture(autouse=True)
+def _rotation() -> Iterator[None]:
+    """Leaves the signal for rotation as it was, and nobody handling it meanwhile."""
+    handler = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGUSR1, handler)
+
+
+def observer(runner: Any, *arguments: str) -> Any:
+    """What an application under the runner logs with, if it is not the runner's own."""
+    options = Options()
+    options.parent = runner
+    options.parseOptions(list(arguments))
+    application = Application("orchestra")
+    makeService(options).setServiceParent(application)
+    return application.getComponent(ILogObserver, None)
+
+
+def twistd(*arguments: str) -> ServerOptions:
+    """The options of twistd."""
+    options = ServerOptions()
+    options.parseOptions([*arguments, "-y", "ignored.tac"])
+    return options
+
+
+def twist() -> TwistOptions:
+    """The options of ``python -m twisted``."""
+    options = TwistOptions()
+    options.selectDefaultLogObserver()
+    return options
+
+
+def test_twistd_writes_text_itself() -> None:
+    """Without the option, or with text, twistd is left alone."""
+    assert observer(twistd("-n")) is None
+    assert observer(twistd("-n"), "--log-format=text") is None
+
+
+@pytest.mark.parametrize("arguments", [["-n"], ["-n", "-l", "-"]])
+def test_json_goes_to_standard_output(arguments: list[str]) -> None:
+    """In the foreground, that is where twistd would write."""
+    assert observer(twistd(*arguments), "--log-format=json")._outFile is sys.stdout
+
+
+def test_json_goes_to_the_log_file(tmp_path: Path) -> None:
+    """The file is the one that twistd would write, and SIGUSR1 rotates it."""
+    path = tmp_path / "a.log"
+    write = observer(twistd("-l", str(path)), "--log-format=json")
+    write({"log_time": 0.0, "log_format": "hello", "log_namespace": "a"})
+    assert json.loads(path.read_text())["message"] == "hello"
+    handler = signal.getsignal(signal.SIGUSR1)
+    assert callable(handler)
+    observer(twistd("-l", str(path)), "--log-format=json")
+    assert signal.getsignal(signal.SIGUSR1) is handler
+
+
+def test_a_daemon_has_a_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --logfile it is twistd.log, as ever."""
+    monkeypatch.chdir(tmp_path)
+    observer(twistd(), "--log-format=json")
+    assert (tmp_path / "twistd.log").exists()
+
+
+def test_without_a_runner_it_is_standard_output() -> None:
+    """An embedder that makes the service itself may want JSON as well."""
+    assert observer(None, "--log-format=json")._outFile is sys.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [(["--syslog"], "--syslog takes only text"), (["-l", "-"], "needs a --logfile")],
+)
+def test_json_needs_a_place(arguments: list[str], problem: str) -> None:
+    """Where twistd cannot write JSON, the line says so."""
+    with pytest.raises(SystemExit, match=problem):
+        observer(twistd(*arguments), "--log-format=json")
+
+
+def test_python_m_twisted_is_told() -> None:
+    """There, the runner has a format of its own, which the option overrides."""
+    for arguments, factory in (
+        (["--log-format=json"], json_observer),
+        (["--log-format=text"], textFileLogObserver),
+    ):
+        runner = twist()
+        assert observer(runner, *arguments) is None
+        assert runner["fileLogObserverFactory"] is factory
+    runner = twist()
+    default = runner["fileLogObserverFactory"]
+    assert observer(runner) is None
+    assert runner["fileLogObserverFactory"] is default
+
+
+def test_who_sees_the_log() -> None:
+    """In the foreground it is seen, unless it goes to a file or to syslog."""
+    assert not log_is_hidden(None)
+    assert not log_is_hidden(twist())
+    assert not log_is_hidden(twistd("-n"))
+    assert not log_is_hidden(twistd("-n", "-l", "-"))
+    assert log_is_hidden(twistd("-n", "-l", "a.log"))
+    assert log_is_hidden(twistd("-n", "--syslog"))
+    assert log_is_hidden(twistd())
