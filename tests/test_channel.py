@@ -163,6 +163,26 @@ def test_a_write_may_remove_and_pause_others() -> None:
     assert (first.heard, second.heard, third.heard) == ([b"a", b"b"], [], [b"a", b"b"])
 
 
+def test_nobody_gets_a_turn_twice() -> None:
+    """One that pauses and resumes while a turn is delivered reads it by itself, and only so."""
+    channel, encoding = make_channel(), Payloads()
+    second = Outlet()
+
+    class Conductor(Outlet):
+        def write(self, data: list[bytes]) -> None:
+            super().write(data)
+            assert second.subscriber is not None
+            second.subscriber.pause()
+            second.subscriber.resume()
+
+    first = join(channel, encoding, Conductor())
+    join(channel, encoding, second)
+    for payload in (b"a", b"b"):
+        play(channel, payload)
+        channel.flush(0.0)
+    assert first.heard == second.heard == [b"a", b"b"]
+
+
 def test_its_length_is_its_number_of_subscribers() -> None:
     """At the head or behind, each counts once; without them and without a past it is vacant."""
     channel, encoding = make_channel(), Payloads()

@@ -127,7 +127,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: fires when the last client is gone.
         """
         self.accepting = False
-        self.hub.flush()
+        self.hub.flush()  # once for all, rather than once for each client that finishes
         for client in tuple(self.clients):
             client.close(GOING_AWAY)
         emptied: Deferred[None] = Deferred()

@@ -182,7 +182,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
         """
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
-            self._farewell = None
             subscriber.finish()
             self.factory.hub.unsubscribe(subscriber)
         super().sendCloseFrame(code, reasonUtf8, isReply)

@@ -12,6 +12,7 @@ from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, lines, named
 from tests.memory import join
+from tests.outlets import Outlet, Payloads
 
 
 @pytest.fixture
@@ -96,9 +97,18 @@ def test_draining_sees_everybody_off(factory: OrchestraFactory, clock: Clock) ->
         assert client.read() == ["Echo: the last note"]
         assert client.close_frame == (1001, "going away")
     assert drained.called
-    assert clock.getDelayedCalls() == [] or all(
-        call.getTime() <= clock.seconds() + 60 for call in clock.getDelayedCalls()
-    )
+
+
+def test_draining_encodes_the_last_turn_once(factory: OrchestraFactory) -> None:
+    """Ten thousand clients do not each have the farewell's messages framed anew."""
+    encoding = Payloads()
+    outlets = [Outlet() for _ in range(3)]
+    for outlet in outlets:
+        factory.hub.attach("main", outlet, encoding).resume()
+    factory.broadcast(b"the last note")
+    factory.drain(10)
+    assert encoding.calls == 1
+    assert [outlet.heard for outlet in outlets] == [[b"the last note"]] * 3
 
 
 def test_draining_nobody_is_done_at_once(factory: OrchestraFactory) -> None:
