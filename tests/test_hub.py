@@ -279,8 +279,11 @@ def test_channels_that_are_past_their_age_are_dropped(hub: Hub, turn: Turn) -> N
     hub.publish("now", b"1")
     turn.end()
     assert hub.channels() == {"in use": 1, "now": 0}
-    turn.now += 61
+    hub.publish("in use", b"1")
+    turn.end()
     hub.unsubscribe(listener)
+    assert hub.channels() == {"in use": 0, "now": 0}
+    turn.now += 61
     hub.publish("now", b"1")
     turn.end()
     assert hub.channels() == {"now": 0}
