@@ -103,7 +103,7 @@ class Hub:
         :param callback: if it raises, that is reported, and it is called again next time.
         :param last: start with so many of the messages that are retained.
         :returns: what :meth:`unsubscribe` takes.
-        :raises ValueError: if the channel's name is not allowed.
+        :raises ValueError: if the channel's name is not allowed, or ``last`` is negative.
         """
         outlet = Listener(callback, lambda error, what: self._report(error, what))
         subscriber = self.attach(channel, outlet, AS_MESSAGES, last=last)
@@ -125,8 +125,10 @@ class Hub:
         :param last: start with so many of the messages that are retained.
         :param skip: a client id whose messages are left out.
         :returns: the subscriber, paused: its first :meth:`Subscriber.resume` starts it.
-        :raises ValueError: if the channel's name is not allowed.
+        :raises ValueError: if the channel's name is not allowed, or ``last`` is negative.
         """
+        if last < 0:
+            raise ValueError(f"last must be 0 or more, not {last}")
         target = self._channel(channel)
         target.trim(self._clock())
         history = target.history

@@ -37,8 +37,17 @@ def raise_open_files() -> int:
     :returns: the number; each connection takes one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # where the hard limit is more than the system has
+        _log.warn(
+            "Up to {limit} files can be open at once; raising that failed: {error}",
+            event="open-files",
+            limit=soft,
+            before=soft,
+            error=str(error),
+        )
+        return soft
     _log.info(
         "Up to {limit} files can be open at once (the limit was {before}).",
         event="open-files",

@@ -245,6 +245,8 @@ def test_a_bad_name_makes_no_channel(hub: Hub) -> None:
         hub.publish("a\n", b"1")
     with pytest.raises(ValueError, match="1 to 255 bytes"):
         hub.subscribe("", print)
+    with pytest.raises(ValueError, match="last must be 0 or more, not -1"):
+        hub.subscribe("a", print, last=-1)
     assert hub.channels() == {}
 
 

@@ -13,6 +13,9 @@ import pytest
 
 import orchestra
 
+# Downloading and building may take their time.
+pytestmark = pytest.mark.timeout(600)
+
 ROOT = Path(__file__).parent.parent
 INSTALLED = """
 import orchestra, pathlib

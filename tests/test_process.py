@@ -77,6 +77,21 @@ def test_open_files_are_raised_to_the_hard_limit(limits: tuple[int, int]) -> Non
     )
 
 
+def test_a_hard_limit_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server starts all the same, and the log tells the limit that there is."""
+
+    def refuse(what: int, limits: tuple[int, int]) -> None:
+        raise ValueError("not that many")
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with captured() as events:
+        assert raise_open_files() == soft
+    assert lines(events) == [
+        f"Up to {soft} files can be open at once; raising that failed: not that many"
+    ]
+
+
 @pytest.mark.usefixtures("_handlers")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_reactor(number: signal.Signals) -> None:

@@ -49,6 +49,9 @@ class OrchestraProtocol(WebSocketServerProtocol):
     target = Target()
     """What the client asked for in its URL."""
 
+    client_id = ""
+    """A random string of its own for each client, from its handshake on."""
+
     _subscriber: Subscriber | None = None
     _farewell: Close | None = None
     _backstop: IDelayedCall | None = None
