@@ -91,11 +91,10 @@ class ProcessService(MultiService):
             parent.setComponent(ILogObserver, self._observer)
 
     def privilegedStartService(self) -> None:
-        """Raise the number of open files, and listen.
+        """Listen, while there may still be the privileges that low ports need.
 
         :raises StartError: if an endpoint cannot be listened on.
         """
-        raise_open_files()
         with self._explained():
             super().privilegedStartService()
 
@@ -104,6 +103,7 @@ class ProcessService(MultiService):
 
         :raises StartError: if an endpoint cannot be listened on.
         """
+        raise_open_files()
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
             super().startService()

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -117,9 +117,8 @@ class OrchestraService(Service):
         listening, self._listening = self._listening, []
         for waiting in listening:
             waiting.cancel()
-            port = await waiting
-            if port is not None:
-                await maybeDeferred(port.stopListening)
+        ports = [await waiting for waiting in listening]
+        await gatherResults([maybeDeferred(port.stopListening) for port in ports if port])
         await self.factory.drain(self.grace)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -54,10 +54,22 @@ class OrchestraFactory(WebSocketServerFactory):
         :param max_message_size: bytes of payload; a client that sends more is closed with 1009.
         :param handshake_timeout: seconds in which a client must have shaken hands.
         :param close_timeout: seconds in which a client must answer a close, or be dropped.
-        :param ping_interval: seconds between pings; 0 for none.
-        :param ping_timeout: seconds in which a ping must be answered; 0 for ever.
+        :param ping_interval: seconds between pings.
+        :param ping_timeout: seconds in which a ping must be answered.
         :param reactor: the global one by default.
+        :raises ValueError: if a number is negative. 0 means that there is no such limit, timeout
+            or ping.
         """
+        numbers = {
+            "max_message_size": max_message_size,
+            "handshake_timeout": handshake_timeout,
+            "close_timeout": close_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+        }
+        for name, number in numbers.items():
+            if not number >= 0:
+                raise ValueError(f"{name} must be 0 or more, not {number!r}")
         super().__init__(server="", reactor=reactor)
         self.setProtocolOptions(
             webStatus=False,
@@ -81,7 +93,7 @@ class OrchestraFactory(WebSocketServerFactory):
         """Every client that has shaken hands and whose connection is not gone."""
         self.accepting = True
         """Whether new clients are let in."""
-        self._emptied: Deferred[None] | None = None
+        self._drained: list[Deferred[None]] = []
 
     def register(self, client: OrchestraProtocol) -> None:
         """Take in a client that has shaken hands."""
@@ -100,9 +112,10 @@ class OrchestraFactory(WebSocketServerFactory):
         self.activity.left(
             client.peer, client.target.channel, len(self.clients), code, reason or ""
         )
-        if self._emptied is not None and not self.clients:
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
+        if not self.clients:
+            drained, self._drained = self._drained, []
+            for waiting in drained:
+                waiting.callback(None)
 
     def play(self, client: OrchestraProtocol, payload: bytes, is_binary: bool) -> None:
         """Publish what a client sent in the client's channel."""
@@ -130,14 +143,12 @@ class OrchestraFactory(WebSocketServerFactory):
         self.hub.flush()  # once for all, rather than once for each client that finishes
         for client in tuple(self.clients):
             client.close(GOING_AWAY)
-        emptied: Deferred[None] = Deferred()
-        if self.clients:
-            self._emptied = emptied
-            timer = self.reactor.callLater(grace, self._abort_all)
-            emptied.addCallback(lambda _: timer.cancel() if timer.active() else None)
-        else:
-            emptied.callback(None)
-        return emptied
+        if not self.clients:
+            return succeed(None)
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        timer = self.reactor.callLater(grace, self._abort_all)
+        return drained.addCallback(lambda _: timer.cancel() if timer.active() else None)
 
     def _report(self, error: Exception, what: str) -> None:
         self._log.failure("{what}", Failure(error), what=what)

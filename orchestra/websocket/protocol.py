@@ -166,8 +166,9 @@ class OrchestraProtocol(WebSocketServerProtocol):
         A peer that does not take it within the close timeout is dropped all the same.
         """
         super().dropConnection(abort)
-        if not abort and self._backstop is None:
-            self._backstop = self.factory.reactor.callLater(self.closeHandshakeTimeout, self.abort)
+        timeout = self.closeHandshakeTimeout
+        if timeout and not abort and self._backstop is None:
+            self._backstop = self.factory.reactor.callLater(timeout, self.abort)
 
     def abort(self) -> None:
         """Drop the connection at once, whatever state it is in."""

@@ -40,6 +40,7 @@ def test_python_m_twisted(tmp_path: Path) -> None:
     """The other runner of Twisted knows the command too, and ends as well."""
     command = [sys.executable, "-m", "twisted", "--log-format=text", "orchestra", "--port=0"]
     with started(command, tmp_path) as server:
+        server.wait_for("files can be open at once")
         server.wait_until_listening()
         with server.connect() as alice:
             alice.send("hello")
@@ -106,8 +107,8 @@ def test_open_files_are_raised_at_start(tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     script = f"ulimit -Sn 64; exec {TWISTD} -n --pidfile= orchestra --port 0"
     with started(["bash", "-c", script], tmp_path) as server:
-        server.wait_for(f"Up to {hard} files can be open at once \\(the limit was 64\\).")
         server.wait_until_listening()
+        server.wait_for(f"Up to {hard} files can be open at once \\(the limit was 64\\).")
         with ExitStack() as stack:
             clients = [stack.enter_context(server.connect()) for _ in range(100)]
             clients[0].send("hello")

@@ -111,6 +111,40 @@ def test_draining_encodes_the_last_turn_once(factory: OrchestraFactory) -> None:
     assert [outlet.heard for outlet in outlets] == [[b"the last note"]] * 3
 
 
+def test_draining_twice_is_done_once(factory: OrchestraFactory) -> None:
+    """Two services that share a factory both learn that the last client is gone."""
+    client = join(factory)
+    first, second = factory.drain(10), factory.drain(5)
+    client.read()
+    assert first.called
+    assert second.called
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_message_size", "handshake_timeout", "close_timeout", "ping_interval", "ping_timeout"],
+)
+def test_a_negative_number_is_refused(clock: Clock, name: str) -> None:
+    """The error names the setting and the value; zero means that there is no such thing."""
+    with pytest.raises(ValueError, match=f"{name} must be 0 or more, not -1"):
+        OrchestraFactory(reactor=clock, **{name: -1})
+    client = join(OrchestraFactory(reactor=clock, **{name: 0}))
+    client.send("x" * 2_000_000 if name == "max_message_size" else "hello")
+    clock.advance(0)
+    assert len(client.read()) == 1
+    client.vanish()
+
+
+def test_without_a_close_timeout_nobody_is_dropped(clock: Clock) -> None:
+    """A peer that takes its time to read the answer to its close is waited for."""
+    client = join(OrchestraFactory(reactor=clock, close_timeout=0))
+    client.close()
+    clock.advance(1000)
+    assert not client.transport.disconnected
+    client.read()
+    assert client.transport.disconnected
+
+
 def test_draining_nobody_is_done_at_once(factory: OrchestraFactory) -> None:
     """Without clients there is nothing to wait for."""
     assert factory.drain(10).called
