@@ -13,19 +13,24 @@ import pytest
 from twisted.application.service import Application
 from twisted.application.twist._options import TwistOptions
 from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.python.logfile import LogFile
 from twisted.scripts.twistd import ServerOptions
 
 from orchestra.observe.log_format import json_observer
 from orchestra.observe.runner_log import log_is_hidden
 from orchestra.tap import Options, makeService
 
+_files: list[LogFile] = []
+
 
 @pytest.fixture(autouse=True)
-def _rotation() -> Iterator[None]:
-    """Leaves the signal for rotation as it was, and nobody handling it meanwhile."""
+def _tidy() -> Iterator[None]:
+    """Leaves the signal for rotation as it was, with nobody handling it meanwhile, and no file."""
     handler = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGUSR1, handler)
+    while _files:
+        _files.pop().close()
 
 
 def observer(runner: Any, *arguments: str) -> Any:
@@ -35,7 +40,10 @@ def observer(runner: Any, *arguments: str) -> Any:
     options.parseOptions(list(arguments))
     application = Application("orchestra")
     makeService(options).setServiceParent(application)
-    return application.getComponent(ILogObserver, None)
+    found = application.getComponent(ILogObserver, None)
+    if isinstance(getattr(found, "_outFile", None), LogFile):
+        _files.append(found._outFile)
+    return found
 
 
 def twistd(*arguments: str) -> ServerOptions:
