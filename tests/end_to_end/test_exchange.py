@@ -63,8 +63,10 @@ def test_the_url_says_how_to_join(tmp_path: Path) -> None:
         with server.connect("/strings") as alice, server.connect("/strings?echo=0") as bob:
             for note in ("1", "2", "3"):
                 alice.send(note)
+                assert alice.recv(timeout=PATIENCE) == "Echo: " + note
                 assert bob.recv(timeout=PATIENCE) == "Echo: " + note
             bob.send("mine")
+            assert alice.recv(timeout=PATIENCE) == "Echo: mine"
             alice.send("4")
             assert bob.recv(timeout=PATIENCE) == "Echo: 4"
             with server.connect("/strings?last=2") as late:
