@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from twisted.application.service import Application, Service
@@ -35,7 +35,7 @@ class Reactor(MemoryReactorClock):
 
     stopped = 0
 
-    def callFromThread(self, call, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def callFromThread(self, call: Callable[..., object], *args: object, **kwargs: object) -> None:
         call(*args, **kwargs)
 
     def stop(self) -> None:

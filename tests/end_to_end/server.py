@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,18 +75,6 @@ class Server:
 
     def wait_until_listening(self) -> None:
         self.port = int(self.wait_for(_LISTENING.pattern)[1] or 0)
-
-    def wait_until_answering(self) -> None:
-        """Wait for a server whose log does not say where it listens."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE).close()
-                return
-            except ConnectionRefusedError:
-                assert self.process.poll() is None, "it has ended"
-                assert time.monotonic() < deadline, "it does not answer"
-                time.sleep(0.01)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
@@ -50,7 +49,7 @@ def answer(server: Server) -> None:
 SCENES: dict[str, Callable[[Server], None]] = {
     "orchestra.tac": orchestra,
     "metronome.tac": metronome,
-    "website.py": website,
+    "website.tac": website,
     "answer.tac": answer,
 }
 
@@ -65,17 +64,15 @@ def free_port() -> int:
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     """It does what it says, and ends when it is told to."""
     example = str(EXAMPLES / name)
-    if name.endswith(".tac"):
-        command = [TWISTD, "--nodaemon", "--pidfile=", "--python", example]
-    else:
-        command = [sys.executable, example]
     port = free_port()
+    command = [TWISTD, "--nodaemon", "--pidfile=", "--python", example]
     with started(command, tmp_path, PORT=str(port)) as server:
         server.port = port
-        server.wait_until_answering()
+        server.wait_for(f"starting on {port}")
         SCENES[name](server)
         server.stop()
     assert "Traceback" not in server.text
+    assert server.text.count("has joined") == server.text.count("has left") > 0
 
 
 def test_no_example_is_without_a_test() -> None:

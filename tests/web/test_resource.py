@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -151,8 +152,8 @@ def test_http2_is_told_so(factory: OrchestraFactory) -> None:
         def setHeader(self, name: bytes, value: bytes) -> None:
             self.headers[name] = value
 
-    stream = Request()
-    body = OrchestraResource(factory).render(stream)  # type: ignore[arg-type]
+    stream: Any = Request()
+    body = OrchestraResource(factory).render(stream)
     assert stream.code == 426
     assert stream.headers[b"Upgrade"] == b"websocket"
     assert b"HTTP/1.1" in body

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
@@ -24,12 +27,12 @@ def parse(data: bytes) -> list[Frame]:
     stream.feed_data(data)
     stream.feed_eof()
     frames = []
-    while not (yield_all(stream.at_eof())):
-        frames.append(yield_all(Frame.parse(stream.read_exact, mask=False)))
+    while not finished(stream.at_eof()):
+        frames.append(finished(Frame.parse(stream.read_exact, mask=False)))
     return frames
 
 
-def yield_all(steps):  # type: ignore[no-untyped-def]
+def finished(steps: Generator[None, None, Any]) -> Any:
     """Run a generator that has all the data it needs, and return its result."""
     try:
         next(steps)

@@ -34,6 +34,14 @@ def turn(clock: Clock) -> None:
     clock.advance(0)
 
 
+def flood(client: MemoryClient, clock: Clock, times: int) -> None:
+    """Play 10 KB so many times, a turn each, and hear it all."""
+    for _ in range(times):
+        client.send("x" * 10_000)
+        turn(clock)
+        assert len(client.read()) == 1
+
+
 def test_everyone_hears_what_one_plays(factory: OrchestraFactory, clock: Clock) -> None:
     """Text reaches each client of the channel, the sender too, with the prefix."""
     one, two = join(factory), join(factory)
@@ -302,10 +310,7 @@ def test_a_reader_that_falls_off_the_log_is_closed(
     """It gets what its transport had taken, then 1013 with the reason; that is logged."""
     slow, fast = join(factory, "/strings"), join(factory, "/strings")
     with captured() as events:
-        for _ in range(120):
-            fast.send("x" * 10_000)
-            turn(clock)
-            fast.read()
+        flood(fast, clock, 120)
         assert len(slow.read()) < 20
     assert slow.close_frame == (1013, "slow reader")
     assert named(events, "evicted") == [
@@ -322,10 +327,7 @@ def test_an_evicted_reader_that_never_reads_is_dropped(
 ) -> None:
     """It is given the close timeout to take the close frame."""
     slow, fast = join(factory), join(factory)
-    for _ in range(120):
-        fast.send("x" * 10_000)
-        turn(clock)
-        fast.read()
+    flood(fast, clock, 120)
     assert not slow.transport.disconnected
     clock.advance(5)
     assert slow.transport.disconnected
@@ -337,10 +339,7 @@ def test_a_slow_reader_gets_it_all_before_it_is_closed(
 ) -> None:
     """Closing waits until the client has read what was published so far, and no longer."""
     slow, fast = join(factory), join(factory)
-    for _ in range(20):
-        fast.send("x" * 10_000)
-        turn(clock)
-        fast.read()
+    flood(fast, clock, 20)
     slow.server.close(GOING_AWAY)
     fast.send("not for the slow one")
     turn(clock)
@@ -353,10 +352,7 @@ def test_a_slow_reader_that_closes_itself_is_let_go(
 ) -> None:
     """Its close is answered behind what its transport holds, and the rest is not for it."""
     slow, fast = join(factory), join(factory)
-    for _ in range(20):
-        fast.send("x" * 10_000)
-        turn(clock)
-        fast.read()
+    flood(fast, clock, 20)
     slow.close()
     assert factory.hub.channels() == {"main": 1}
     assert len(slow.read()) < 10
