@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestra.history import History
@@ -45,13 +45,30 @@ class Channel:
     The channel does not know other channels, when a turn ends, or what a connection is.
     """
 
-    __slots__ = ("_behind", "_heads", "_joining", "delivered", "history", "name")
+    __slots__ = (
+        "_behind",
+        "_delivering",
+        "_heads",
+        "_joining",
+        "_report",
+        "delivered",
+        "history",
+        "name",
+    )
 
-    def __init__(self, name: str, history: History) -> None:
+    def __init__(
+        self, name: str, history: History, report: Callable[[Exception, str], object]
+    ) -> None:
+        """
+        :param report: takes what an outlet raised that should not, and what it was that failed.
+            The outlet gets nothing more; all the others go on.
+        """
         self.name = name
         self.history = history
+        self._report = report
         self.delivered = history.last_offset
         """The offset that those at the head have reached."""
+        self._delivering = False
         # At the head, those with the same encoding and nobody to skip share what is written.
         self._heads: dict[tuple[IEncoding, str | None], dict[Subscriber, None]] = {}
         self._behind: dict[Subscriber, None] = {}
@@ -83,7 +100,11 @@ class Channel:
         start, end = self.delivered, self.history.last_offset
         if start < end:
             self.delivered = end
-            self._deliver(self.history.since(start), start, end)
+            self._delivering = True
+            try:
+                self._deliver(self.history.since(start), start, end)
+            finally:
+                self._delivering = False
             joining, self._joining = self._joining, []
             for subscriber in joining:
                 subscriber.catch_up()
@@ -107,18 +128,26 @@ class Channel:
                 if subscriber.at_head and subscriber.offset == start:
                     subscriber.offset = end
                     if data is not None:
-                        subscriber.outlet.write(data)
+                        try:
+                            subscriber.outlet.write(data)
+                        except Exception as error:
+                            self.remove(subscriber)
+                            self._report(error, f"an outlet in the channel {self.name!r} failed")
 
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.
 
+        From within a delivery it does nothing: who was not written to yet may still need it all,
+        and the delivery ends with a trim.
+
         :param now: seconds of the hub's clock.
         """
-        if self.history.trim(now, self.delivered):
+        if not self._delivering and self.history.trim(now, self.delivered):
             lost = self.history.lost_offset
             for subscriber in [s for s in self._behind if s.offset < lost]:
-                self.remove(subscriber)
-                subscriber.outlet.evict()
+                if not subscriber.gone:
+                    self.remove(subscriber)
+                    subscriber.outlet.evict()
 
     # What follows is for the subscribers themselves and for the hub.
 

@@ -105,7 +105,7 @@ class Hub:
         :returns: what :meth:`unsubscribe` takes.
         :raises ValueError: if the channel's name is not allowed, or ``last`` is negative.
         """
-        outlet = Listener(callback, lambda error, what: self._report(error, what))
+        outlet = Listener(callback, self._tell)
         subscriber = self.attach(channel, outlet, AS_MESSAGES, last=last)
         subscriber.resume()
         return subscriber
@@ -158,7 +158,7 @@ class Hub:
                 try:
                     channel.flush(now)
                 except Exception as error:
-                    self._report(error, f"a delivery in the channel {channel.name!r} failed")
+                    self._tell(error, f"a delivery in the channel {channel.name!r} failed")
             self._drop_vacant(now)
         finally:
             self._flushing = False
@@ -167,10 +167,13 @@ class Hub:
         """The names of the channels there are, each with its number of subscribers."""
         return {name: len(channel) for name, channel in self._channels.items()}
 
+    def _tell(self, error: Exception, what: str) -> None:
+        self._report(error, what)
+
     def _channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
         if channel is None:
-            channel = Channel(check_name(name), History(self.retention))
+            channel = Channel(check_name(name), History(self.retention), self._tell)
             self._channels[name] = channel
             self._checks[name] = self._next_check(self._clock())
         return channel

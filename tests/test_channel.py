@@ -12,7 +12,10 @@ from tests.outlets import Outlet, Payloads
 
 
 def make_channel(retention: Retention = Retention()) -> Channel:
-    return Channel("strings", History(retention))
+    def fail(error: Exception, what: str) -> None:
+        raise error
+
+    return Channel("strings", History(retention), fail)
 
 
 def join(
@@ -181,6 +184,68 @@ def test_nobody_gets_a_turn_twice() -> None:
         play(channel, payload)
         channel.flush(0.0)
     assert first.heard == second.heard == [b"a", b"b"]
+
+
+def test_a_trim_from_within_a_delivery_waits_for_its_end() -> None:
+    """Whoever was not written to yet may still need what a trim would forget."""
+    channel, encoding = make_channel(Retention(messages=1)), Payloads()
+    second = Outlet()
+
+    class Conductor(Outlet):
+        def write(self, data: list[bytes]) -> None:
+            super().write(data)
+            channel.trim(0.0)
+            assert second.subscriber is not None
+            second.subscriber.pause()
+            assert channel.history.lost_offset <= second.subscriber.offset
+
+    join(channel, encoding, Conductor())
+    join(channel, encoding, second)
+    play(channel, b"a", b"b")
+    channel.flush(0.0)
+    assert second.evicted
+    assert len(channel.history) == 1
+
+
+def test_an_outlet_that_raises_is_let_go_of() -> None:
+    """What it raised is reported; everybody else gets the turn, and the next one."""
+    reports: list[str] = []
+    channel = Channel("a", History(), lambda error, what: reports.append(f"{what}: {error}"))
+    encoding = Payloads()
+
+    class Broken(Outlet):
+        def write(self, data: list[bytes]) -> None:
+            raise RuntimeError("no bow")
+
+    outlets = [join(channel, encoding, outlet) for outlet in (Outlet(), Broken(), Outlet())]
+    for payload in (b"a", b"b"):
+        play(channel, payload)
+        channel.flush(0.0)
+    assert [outlet.heard for outlet in outlets] == [[b"a", b"b"], [], [b"a", b"b"]]
+    assert reports == ["an outlet in the channel 'a' failed: no bow"]
+    assert len(channel) == 2
+
+
+def test_an_eviction_may_make_others_leave() -> None:
+    """Who is gone by then is not evicted as well."""
+    channel, encoding = make_channel(Retention(messages=0)), Payloads()
+    second = Outlet()
+
+    class Loyal(Outlet):
+        def evict(self) -> None:
+            super().evict()
+            assert second.subscriber is not None
+            channel.remove(second.subscriber)
+
+    first = join(channel, encoding, Loyal())
+    join(channel, encoding, second)
+    for outlet in (first, second):
+        assert outlet.subscriber is not None
+        outlet.subscriber.pause()
+    play(channel, b"a")
+    channel.flush(0.0)
+    assert first.evicted
+    assert not second.evicted
 
 
 def test_its_length_is_its_number_of_subscribers() -> None:

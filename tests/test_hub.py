@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -159,18 +159,18 @@ def test_a_listener_that_raises_disturbs_nobody(turn: Turn) -> None:
     assert "broken" in reports[0][1]
 
 
-def test_a_broken_outlet_holds_up_no_other_channel(turn: Turn) -> None:
+def test_a_broken_encoding_holds_up_no_other_channel(turn: Turn) -> None:
     """What one delivery raises is reported, and the other channels get theirs."""
     reports: list[str] = []
     hub = Hub()
     hub.bind(turn.at_end, lambda error, what: reports.append(f"{what}: {error}"))
 
-    class Broken(Outlet):
-        def write(self, data: list[bytes]) -> None:
+    class Broken(Payloads):
+        def encode(self, messages: Sequence[Message]) -> list[bytes]:
             raise RuntimeError("no bow")
 
     heard: list[Message] = []
-    hub.attach("a", Broken(), Payloads()).resume()
+    hub.attach("a", Outlet(), Broken()).resume()
     hub.subscribe("b", heard.append)
     hub.publish("a", b"1")
     hub.publish("b", b"1")
