@@ -285,6 +285,41 @@ def test_text_that_is_not_utf8_ends_the_connection(
     assert other.read() == ["Echo: fine"]
 
 
+@pytest.mark.parametrize(
+    ("body", "code", "reason"),
+    [
+        (b"\x03\xe7", 1002, "invalid close code 999"),
+        (b"\x03\xe8\xff", 1007, "invalid close reason (non-UTF8 payload)"),
+        (b"\x03", 1002, "received close control frame with payload len 1"),
+    ],
+)
+def test_a_wrong_close_frame_is_answered(
+    factory: OrchestraFactory, clock: Clock, body: bytes, code: int, reason: str
+) -> None:
+    """What the client sent before it is echoed first, then it learns what was wrong."""
+    client, other = join(factory), join(factory)
+    client.ws.send_text(b"fine")
+    (text,) = client.ws.data_to_send()
+    client.server.dataReceived(text + bytes([0x88, 0x80 | len(body)]) + bytes(4) + body)
+    assert client.read() == ["Echo: fine"]
+    assert client.close_frame == (code, reason)
+    assert client.transport.disconnected
+    turn(clock)
+    assert other.read() == ["Echo: fine"]
+
+
+def test_an_answered_close_is_an_orderly_end(factory: OrchestraFactory) -> None:
+    """When both have closed, what is on its way is still sent; nothing is reset."""
+    client = join(factory)
+    client.server.close(GOING_AWAY)
+    client.server.dataReceived(b"\x88\x80" + bytes(4))
+    assert client.transport.disconnecting
+    assert not client.transport.disconnected
+    client.read()
+    assert client.close_frame == (1001, "going away")
+    assert client.transport.disconnected
+
+
 def test_a_full_transport_pauses_only_its_own_client(
     factory: OrchestraFactory, clock: Clock
 ) -> None:
