@@ -130,11 +130,12 @@ class Hub:
         if last < 0:
             raise ValueError(f"last must be 0 or more, not {last}")
         target = self._channel(channel)
-        target.trim(self._clock())
         history = target.history
-        offset = max(history.last_offset - last, history.lost_offset)
-        subscriber = Subscriber(target, outlet, encoding, offset, skip)
+        subscriber = Subscriber(target, outlet, encoding, history.last_offset, skip)
         target.add(subscriber)
+        # Not before it is in: whom the trim evicts might be the last, and the channel be dropped.
+        target.trim(self._clock())
+        subscriber.offset = max(history.last_offset - last, history.lost_offset)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:

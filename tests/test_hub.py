@@ -305,6 +305,28 @@ def test_a_channel_that_comes_back_has_a_new_epoch(hub: Hub, turn: Turn) -> None
     assert epoch() != epoch()
 
 
+def test_joining_keeps_a_channel_that_others_leave_at_that(hub: Hub, turn: Turn) -> None:
+    """An eviction that the joining causes does not take the channel from under the newcomer."""
+
+    class Tidy(Outlet):
+        def evict(self) -> None:
+            super().evict()
+            assert self.subscriber is not None
+            hub.unsubscribe(self.subscriber)
+
+    late = Tidy()
+    late.subscriber = hub.attach("a", late, Payloads())
+    hub.publish("a", b"1")
+    turn.end()
+    turn.now += 61
+    heard: list[Message] = []
+    hub.subscribe("a", heard.append)
+    assert late.evicted
+    hub.publish("a", b"2")
+    turn.end()
+    assert [message.payload for message in heard] == [b"2"]
+
+
 def test_leaving_a_dropped_channel_spares_the_one_that_came_after(hub: Hub) -> None:
     """A late unsubscribe does not take away a channel of the same name."""
     early = hub.subscribe("a", print)
