@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
 from orchestra.message import Message
-from orchestra.subscriber import Subscriber
+from orchestra.subscriber import Subscriber, without
 
 MAX_NAME = 255
 """The longest name of a channel, in bytes of UTF-8."""
@@ -111,28 +111,35 @@ class Channel:
         self.trim(now)
 
     def _deliver(self, messages: Sequence[Message], start: int, end: int) -> None:
+        for data, subscribers in self._encoded(messages):
+            for subscriber in subscribers:
+                # A write may make any of them join, leave, pause or resume.
+                if not (subscriber.at_head and subscriber.offset == start):
+                    continue
+                subscriber.offset = end
+                if data is None:
+                    continue
+                try:
+                    subscriber.outlet.write(data)
+                except Exception as error:
+                    self.remove(subscriber)
+                    self._report(error, f"an outlet in the channel {self.name!r} failed")
+
+    def _encoded(
+        self, messages: Sequence[Message]
+    ) -> Iterator[tuple[Any, tuple[Subscriber, ...]]]:
+        # What is to be written to whom at the head; None where there is nothing to write.
         publishers = {message.publisher for message in messages}
         shared: dict[IEncoding, Any] = {}
         for (encoding, skip), subscribers in tuple(self._heads.items()):
-            data = None
             if skip is not None and skip in publishers:
-                wanted = [message for message in messages if message.publisher != skip]
-                if wanted:
-                    data = encoding.encode(wanted)
+                wanted = without(messages, skip)
+                data = encoding.encode(wanted) if wanted else None
             else:
-                data = shared.get(encoding)
-                if data is None:
-                    data = shared[encoding] = encoding.encode(messages)
-            # A write may make any of them join, leave, pause or resume.
-            for subscriber in tuple(subscribers):
-                if subscriber.at_head and subscriber.offset == start:
-                    subscriber.offset = end
-                    if data is not None:
-                        try:
-                            subscriber.outlet.write(data)
-                        except Exception as error:
-                            self.remove(subscriber)
-                            self._report(error, f"an outlet in the channel {self.name!r} failed")
+                if encoding not in shared:
+                    shared[encoding] = encoding.encode(messages)
+                data = shared[encoding]
+            yield data, tuple(subscribers)
 
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.

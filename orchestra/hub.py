@@ -169,6 +169,7 @@ class Hub:
         return {name: len(channel) for name, channel in self._channels.items()}
 
     def _tell(self, error: Exception, what: str) -> None:
+        # By name, since channels and listeners may be there before the hub is bound.
         self._report(error, what)
 
     def _channel(self, name: str) -> Channel:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestra.interfaces import IEncoding, IOutlet
+from orchestra.message import Message
 
 if TYPE_CHECKING:
     from orchestra.channel import Channel
 
 PIECE = 64 * 1024
 """How many bytes of payload a subscriber that catches up reads at once."""
+
+
+def without(messages: Sequence[Message], publisher: str | None) -> Sequence[Message]:
+    """The messages but those of a publisher; all of them if it is ``None``."""
+    if publisher is None:
+        return messages
+    return [message for message in messages if message.publisher != publisher]
 
 
 class Subscriber:
@@ -117,6 +126,6 @@ class Subscriber:
         until = channel.delivered if self._last is None else self._last
         messages = channel.history.piece(self.offset, until, PIECE)
         self.offset = messages[-1].offset
-        wanted = [m for m in messages if self.skip is None or m.publisher != self.skip]
+        wanted = without(messages, self.skip)
         if wanted:
             self.outlet.write(self.encoding.encode(wanted))

@@ -95,8 +95,7 @@ class Options(UsageOptions):
         self._check_number("history-bytes", 0, 2**40, "bytes")
         self._check_number("history-age", 0, 365 * 86400, "seconds", float)
         self._check_number("grace", 0, 3600, "seconds", float)
-        if not self["prefix"].isascii():
-            self._check_utf8("prefix")
+        self._check_utf8("prefix")
         try:
             check_log_format(self["log-format"], self.parent)
         except ValueError as error:

@@ -52,15 +52,18 @@ def log_is_hidden(runner: Mapping[str, Any] | None) -> bool:
     """Whether whoever starts the process does not see its log."""
     if runner is None or "nodaemon" not in runner:  # python -m twisted has no daemons
         return False
-    return not runner["nodaemon"] or runner["syslog"] or runner["logfile"] not in (None, "-")
+    return runner["syslog"] or not _is_standard_output(runner)
+
+
+def _is_standard_output(twistd: Mapping[str, Any]) -> bool:
+    return bool(twistd["nodaemon"]) and twistd["logfile"] in (None, "-")
 
 
 def _twistd_log_file(twistd: Mapping[str, Any] | None) -> IO[str]:
     # The file that twistd would write text to, rotated by the same signal.
-    name = twistd["logfile"] if twistd is not None else "-"
-    if name == "-" or (name is None and twistd is not None and twistd["nodaemon"]):
+    if twistd is None or _is_standard_output(twistd):
         return sys.stdout
-    file: Any = LogFile.fromFullPath(name or "twistd.log")
+    file: Any = LogFile.fromFullPath(twistd["logfile"] or "twistd.log")
     if not signal.getsignal(signal.SIGUSR1):
         from twisted.internet import reactor
 

@@ -42,6 +42,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
     transport: Any  # of whatever kind the endpoint makes
     peer: str
     closeHandshakeTimeout: float
+    wasClean: bool
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
     log = make_logger(level="error")
@@ -54,7 +55,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     _subscriber: Subscriber | None = None
     _farewell: Close | None = None
-    _peer_closed = False
     _backstop: IDelayedCall | None = None
 
     # The way in.
@@ -161,23 +161,14 @@ class OrchestraProtocol(WebSocketServerProtocol):
             self._farewell = close
             self._subscriber.finish()
 
-    def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
-        """The peer closes, or answers a close.
-
-        :param code: the close code, or ``None``.
-        :param reasonRaw: the reason as it came, in bytes, or ``None``.
-        """
-        self._peer_closed = True
-        return super().onCloseFrame(code, reasonRaw)
-
     def dropConnection(self, abort: bool = False) -> None:
         """End the connection: at once, or when what is on its way has been sent.
 
         A peer that does not take it within the close timeout is dropped all the same.
         """
-        # On a close frame Autobahn would abort where the server has closed as well, or closes
-        # because the frame is wrong: and lose the messages and the close frame on their way.
-        abort = abort and not self._peer_closed
+        # Clean, it is a close frame that ends it. Where the server has closed as well, or closes
+        # because the frame is wrong, Autobahn would abort, and lose what is on its way.
+        abort = abort and not self.wasClean
         super().dropConnection(abort)
         timeout = self.closeHandshakeTimeout
         if timeout and not abort and self._backstop is None:

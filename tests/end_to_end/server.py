@@ -21,11 +21,11 @@ ANY_PORT = ("--listen", "tcp:0:interface=127.0.0.1")
 PATIENCE = 30.0
 """How long anything may take, in seconds, before a test fails."""
 
-_LISTENING = re.compile(r"Listening on (?:tcp \S+:(\d+)|unix (\S+))")
-
 
 class Server:
     """A server process: its log, its address, and how it ended."""
+
+    port: int
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -74,7 +74,8 @@ class Server:
         return client
 
     def wait_until_listening(self) -> None:
-        self.port = int(self.wait_for(_LISTENING.pattern)[1] or 0)
+        """Wait until it listens on a port, and remember which."""
+        self.port = int(self.wait_for(r"Listening on tcp \S+:(\d+)")[1])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
