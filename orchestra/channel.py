@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
-from orchestra.message import Message
-from orchestra.subscriber import Subscriber, without
+from orchestra.message import Content, Message
+from orchestra.subscriber import PIECE, Subscriber, without
 
 MAX_NAME = 255
 """The longest name of a channel, in bytes of UTF-8."""
@@ -37,7 +37,8 @@ class Channel:
 
     Messages are appended as they come and delivered by :meth:`flush`, which the hub calls at
     the end of a turn: what a turn brought is encoded once for each encoding in use, and the same
-    result goes to every subscriber at the head.
+    result goes to every subscriber at the head. A turn that brought much is delivered in pieces,
+    so that whose outlet is full after a piece does not have to take the rest.
 
     It holds that a subscriber's next message is always in the log: whoever would lose it by a
     trim is evicted.
@@ -54,6 +55,7 @@ class Channel:
         "delivered",
         "history",
         "name",
+        "undelivered",
     )
 
     def __init__(
@@ -68,6 +70,8 @@ class Channel:
         self._report = report
         self.delivered = history.last_offset
         """The offset that those at the head have reached."""
+        self.undelivered = 0
+        """How many bytes of payload came after it."""
         self._delivering = False
         # At the head, those with the same encoding and nobody to skip share what is written.
         self._heads: dict[tuple[IEncoding, str | None], dict[Subscriber, None]] = {}
@@ -83,32 +87,44 @@ class Channel:
         """Whether there is neither a subscriber nor a message."""
         return not (self._behind or self._heads or len(self.history))
 
-    def append(
-        self, payload: bytes, is_binary: bool, publisher: str | None, now: float
-    ) -> Message:
-        """Put a message on the log, to be delivered by the next :meth:`flush`.
+    def extend(
+        self, contents: Sequence[Content], publisher: str | None, now: float
+    ) -> Sequence[Message]:
+        """Put messages on the log, to be delivered by the next :meth:`flush`.
 
         :param now: seconds of the hub's clock.
         """
-        return self.history.append(payload, is_binary, publisher, now)
+        size = self.history.size
+        messages = self.history.extend(contents, publisher, now)
+        self.undelivered += self.history.size - size
+        return messages
 
     def flush(self, now: float) -> None:
         """Deliver what was appended since the last call, then forget what is out of retention.
 
         :param now: seconds of the hub's clock.
         """
-        start, end = self.delivered, self.history.last_offset
-        if start < end:
-            self.delivered = end
+        if self.delivered < self.history.last_offset:
             self._delivering = True
             try:
-                self._deliver(self.history.since(start), start, end)
+                self._deliver_all()
             finally:
                 self._delivering = False
             joining, self._joining = self._joining, []
             for subscriber in joining:
                 subscriber.catch_up()
         self.trim(now)
+
+    def _deliver_all(self) -> None:
+        end, size = self.history.last_offset, self.undelivered
+        self.undelivered = 0
+        while (start := self.delivered) < end:
+            if size <= PIECE:
+                messages = self.history.since(start, end)
+            else:
+                messages = self.history.piece(start, end, PIECE)
+            self.delivered = messages[-1].offset
+            self._deliver(messages, start, self.delivered)
 
     def _deliver(self, messages: Sequence[Message], start: int, end: int) -> None:
         for data, subscribers in self._encoded(messages):
@@ -129,10 +145,12 @@ class Channel:
         self, messages: Sequence[Message]
     ) -> Iterator[tuple[Any, tuple[Subscriber, ...]]]:
         # What is to be written to whom at the head; None where there is nothing to write.
-        publishers = {message.publisher for message in messages}
         shared: dict[IEncoding, Any] = {}
+        publishers: set[str | None] = set()
         for (encoding, skip), subscribers in tuple(self._heads.items()):
-            if skip is not None and skip in publishers:
+            if skip is not None and not publishers:
+                publishers = {message.publisher for message in messages}
+            if skip in publishers and skip is not None:
                 wanted = without(messages, skip)
                 data = encoding.encode(wanted) if wanted else None
             else:

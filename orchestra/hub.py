@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding, IOutlet
 from orchestra.listener import AS_MESSAGES, Listener
-from orchestra.message import Message
+from orchestra.message import Content, Message
 from orchestra.subscriber import Subscriber
+
+MAX_UNDELIVERED = 1024 * 1024
+"""How many bytes connections may publish in a turn before they are delivered."""
+
+MESSAGE_OVERHEAD = 150
+"""About how many bytes a message takes in memory beside its payload."""
 
 
 def _report_to_logging(error: Exception, what: str) -> None:
@@ -45,6 +51,7 @@ class Hub:
         self._end_of_turn: Callable[[Callable[[], None]], object] | None = None
         self._channels: dict[str, Channel] = {}
         self._dirty: dict[Channel, None] = {}
+        self._undelivered = 0
         self._flushing = False
         # When each channel is next looked at for being vacant; the earliest comes first.
         self._checks: dict[str, float] = {}
@@ -88,12 +95,35 @@ class Hub:
             raise TypeError(f"payload must be bytes, not {type(payload).__name__}")
         if not (is_binary or payload.isascii()):
             payload.decode()
+        return self._append(channel, [(payload, is_binary)], publisher)[0]
+
+    def publish_all(self, channel: str, contents: Sequence[Content], publisher: str) -> None:
+        """Play to everyone in a channel what a connection has read, in its order.
+
+        It is :meth:`publish` for many messages at once. They are not checked again: whoever read
+        them has made sure that text is UTF-8. When a turn brings more than
+        :data:`MAX_UNDELIVERED`, it does not wait for its end: those who publish faster than can
+        be delivered are kept busy with the delivery, instead of filling the memory.
+
+        :param contents: at least one message.
+        :param publisher: the client id of the one who plays them.
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        self._append(channel, contents, publisher)
+        if self._undelivered > MAX_UNDELIVERED:
+            self.flush()
+
+    def _append(
+        self, channel: str, contents: Sequence[Content], publisher: str | None
+    ) -> Sequence[Message]:
         target = self._channel(channel)
-        message = target.append(payload, is_binary, publisher, self._clock())
+        before = target.undelivered
+        messages = target.extend(contents, publisher, self._clock())
+        self._undelivered += target.undelivered - before + MESSAGE_OVERHEAD * len(contents)
         if not self._dirty and self._end_of_turn is not None:
             self._end_of_turn(self.flush)
         self._dirty[target] = None
-        return message
+        return messages
 
     def subscribe(
         self, channel: str, callback: Callable[[Message], object], last: int = 0
@@ -154,6 +184,7 @@ class Hub:
         self._flushing = True
         try:
             dirty, self._dirty = self._dirty, {}
+            self._undelivered = 0
             now = self._clock()
             for channel in dirty:
                 try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Content: TypeAlias = tuple[bytes, bool]
+"""What somebody wants to publish: the payload, and whether it is binary data."""
 
 
 class Message(NamedTuple):

@@ -19,7 +19,7 @@ from orchestra.hub import Hub
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
-from orchestra.websocket.factory import MAX_MESSAGE_SIZE, OrchestraFactory
+from orchestra.websocket.factory import MAX_BUFFERED, MAX_MESSAGE_SIZE, OrchestraFactory
 
 DEFAULT_PORT = 8080
 _BACKLOG = 4096  # Twisted's 50 are too few when all clients come back at once
@@ -48,11 +48,27 @@ class Options(UsageOptions):
         ["port", "p", None, f"TCP port to listen on, 0 for any [default: {DEFAULT_PORT}]"],
         ["prefix", None, PREFIX, "put before each text that clients get"],
         ["max-message-size", None, MAX_MESSAGE_SIZE, "largest message taken, in bytes"],
+        [
+            "max-connections",
+            None,
+            0,
+            "clients at the same time; 0 for as many as files can be open",
+        ],
+        [
+            "max-buffered",
+            None,
+            MAX_BUFFERED,
+            "bytes that may wait for slow readers in all; 0: any",
+        ],
         ["history-messages", None, _KEEP.messages, "messages that a channel retains, at most"],
         ["history-bytes", None, _KEEP.bytes, "bytes that a channel retains, at most"],
         ["history-age", None, _KEEP.age, "seconds for which a channel retains them, at most"],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
+    ]
+
+    optFlags: ClassVar = [
+        ["compress", None, "compress messages for clients that offer it (permessage-deflate)"],
     ]
 
     def __init__(self) -> None:
@@ -91,6 +107,8 @@ class Options(UsageOptions):
         if self["port"] is not None:
             self._check_number("port", 0, 65535)
         self._check_number("max-message-size", 1, 2**30, "bytes")
+        self._check_number("max-connections", 0, 10**7)
+        self._check_number("max-buffered", 0, 2**40, "bytes")
         self._check_number("history-messages", 0, 10**7)
         self._check_number("history-bytes", 0, 2**40, "bytes")
         self._check_number("history-age", 0, 365 * 86400, "seconds", float)
@@ -148,7 +166,12 @@ def makeService(options: Options) -> IService:
         Retention(options["history-messages"], options["history-bytes"], options["history-age"])
     )
     factory = OrchestraFactory(
-        hub, prefix=options["prefix"], max_message_size=options["max-message-size"]
+        hub,
+        prefix=options["prefix"],
+        max_message_size=options["max-message-size"],
+        max_connections=options["max-connections"],
+        max_buffered=options["max-buffered"],
+        compress=bool(options["compress"]),
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])

@@ -5,6 +5,7 @@ The client is the sans-I/O protocol of the ``websockets`` library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -19,6 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
+from websockets.extensions import ClientExtensionFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
@@ -112,12 +114,18 @@ class MemoryTransport:
 class MemoryClient:
     """A WebSocket client of a factory. It reads only when it is told to."""
 
-    def __init__(self, factory: IProtocolFactory, url: str = "/") -> None:
+    def __init__(
+        self,
+        factory: IProtocolFactory,
+        url: str = "/",
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+    ) -> None:
         """Connect, and send the handshake; :meth:`read` gets the answer."""
         protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
         self.transport = MemoryTransport(protocol)
         protocol.makeConnection(self.transport)
-        self.ws = ClientProtocol(parse_uri("ws://localhost:8080" + url), max_size=None)
+        uri = parse_uri("ws://localhost:8080" + url)
+        self.ws = ClientProtocol(uri, max_size=None, extensions=extensions)
         self.messages: list[str | bytes] = []
         self.ws.send_request(self.ws.connect())
         self.deliver()
@@ -189,9 +197,13 @@ class MemoryClient:
         self.transport.lose(ConnectionLost())
 
 
-def join(factory: IProtocolFactory, url: str = "/") -> MemoryClient:
+def join(
+    factory: IProtocolFactory,
+    url: str = "/",
+    extensions: Sequence[ClientExtensionFactory] | None = None,
+) -> MemoryClient:
     """A client that has shaken hands."""
-    client = MemoryClient(factory, url)
+    client = MemoryClient(factory, url, extensions)
     client.read()
     assert client.ws.handshake_exc is None, client.ws.handshake_exc
     return client

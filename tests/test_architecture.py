@@ -60,8 +60,8 @@ def floor(module: str) -> int:
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_does_no_io(name: str) -> None:
     """It knows neither Twisted nor Autobahn, nor sockets, threads or files."""
-    allowed = {"__future__", "collections", "dataclasses", "logging", "orchestra", "secrets"}
-    allowed |= {"time", "typing", "unicodedata", "zope"}
+    allowed = {"__future__", "collections", "dataclasses", "functools", "itertools"}
+    allowed |= {"logging", "orchestra", "secrets", "time", "typing", "unicodedata", "zope"}
     found = {module.split(".")[0] for module in imports(PACKAGE / f"{name}.py")}
     assert found <= allowed
 

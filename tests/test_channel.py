@@ -33,7 +33,7 @@ def join(
 
 def play(channel: Channel, *payloads: bytes, publisher: str | None = None) -> None:
     for payload in payloads:
-        channel.append(payload, False, publisher, 0.0)
+        channel.extend([(payload, False)], publisher, 0.0)
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "..", "Bläser", "弦" * 85, "x" * 255, " "])

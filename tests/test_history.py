@@ -15,7 +15,7 @@ def filled(count: int, retention: Retention = Retention()) -> History:
     """A history of so many messages, the n-th of n bytes and published at n seconds."""
     history = History(retention)
     for n in range(1, count + 1):
-        history.append(b"x" * n, False, None, float(n))
+        history.extend([(b"x" * n, False)], None, float(n))
     return history
 
 
@@ -27,14 +27,15 @@ def test_offsets_start_at_one_and_are_contiguous() -> None:
     """The first message has offset 1, and each one after it the next."""
     history = History()
     assert history.last_offset == 0
-    assert [history.append(b"", False, None, 0).offset for _ in range(3)] == [1, 2, 3]
+    more = [history.extend([(b"", False)] * count, None, 0) for count in (1, 2)]
+    assert [message.offset for messages in more for message in messages] == [1, 2, 3]
     assert history.last_offset == 3
 
 
 def test_a_message_keeps_what_was_appended() -> None:
     """Payload, kind, publisher and time come back as they were given."""
     history = History()
-    message = history.append(b"C#4", True, "a client", 12.5)
+    (message,) = history.extend([(b"C#4", True)], "a client", 12.5)
     assert history.since(0) == [message]
     assert message == (1, b"C#4", True, "a client", 12.5)
 
@@ -128,7 +129,7 @@ def test_the_log_is_a_bounded_suffix(
     now = 0.0
     for length, pause, trims in steps:
         now += pause
-        history.append(b"x" * length, False, None, now)
+        history.extend([(b"x" * length, False)], None, now)
         model.append((history.last_offset, length, now))
         if trims:
             history.trim(now, history.last_offset)

@@ -11,6 +11,7 @@ from twisted.plugin import getPlugins
 
 import orchestra
 from orchestra.history import Retention
+from orchestra.message import Message
 from orchestra.process import ProcessService
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
@@ -55,13 +56,21 @@ def test_every_option_arrives() -> None:
         parse(
             "--prefix=> ",
             "--max-message-size=2000",
+            "--max-connections=7",
+            "--max-buffered=1000000",
+            "--compress",
             "--history-messages=10",
             "--history-bytes=1000",
             "--history-age=1.5",
             "--grace=0",
         )
     )
-    assert service.factory.encoding._dialect._prefix == b"> "
+    assert (
+        service.factory.encoding().encode([Message(1, b"a", False, None, 0.0)]) == b"\x81\x03> a"
+    )
+    assert service.factory.max_connections == 7
+    assert service.factory.backpressure.bound == 1_000_000
+    assert service.factory.compress
     assert service.factory.maxMessagePayloadSize == 2000
     assert service.factory.maxFramePayloadSize == 2000
     assert service.hub.retention == Retention(10, 1000, 1.5)
@@ -93,6 +102,9 @@ def test_where_to_listen() -> None:
         (["--port=-1"], ["--port -1", "from 0 to 65535"]),
         (["-p", "80.5"], ["--port 80.5", "whole number"]),
         (["--max-message-size", "0"], ["--max-message-size 0", "bytes", "from 1 to 1073741824"]),
+        (["--max-connections=-1"], ["--max-connections -1", "whole number from 0 to 10000000"]),
+        (["--max-buffered=1G"], ["--max-buffered 1G", "whole number of bytes from 0"]),
+        (["--compress=yes"], ["option --compress", "--help"]),
         (["--history-messages=-1"], ["--history-messages -1", "from 0 to 10000000"]),
         (["--history-bytes=1e3"], ["--history-bytes 1e3", "whole number of bytes"]),
         (["--history-age=nan"], ["--history-age nan", "number of seconds from 0 to 31536000"]),

@@ -6,6 +6,8 @@ as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestra.message import Message
 
 PREFIX = "Echo: "
@@ -21,6 +23,7 @@ class RawDialect:
         """
         self._prefix = prefix.encode()
 
-    def render(self, message: Message) -> bytes:
-        """What a client gets to read for a message, as text or binary like the message."""
-        return message.payload if message.is_binary else self._prefix + message.payload
+    def render(self, messages: Sequence[Message]) -> list[bytes]:
+        """What a client gets to read for each message, as text or binary like the message."""
+        prefix = self._prefix
+        return [m.payload if m.is_binary else prefix + m.payload for m in messages]

@@ -6,8 +6,12 @@ what else there is) are for machines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+
+from orchestra.message import Content
 
 # Not a class attribute: those are named after the class, and operators look at these lines.
 _log = Logger(namespace="orchestra")
@@ -44,6 +48,8 @@ class ActivityLog:
         self._clock = clock
         self._second_ends = 0.0
         self._notes = 0
+        self.evictions = 0
+        """How many clients were too slow so far."""
 
     def joined(self, peer: str, channel: str, count: int) -> None:
         """A client has arrived.
@@ -75,8 +81,8 @@ class ActivityLog:
             reason=printable(reason),
         )
 
-    def note(self, peer: str, channel: str, count: int, payload: bytes, is_binary: bool) -> None:
-        """A client has published a message.
+    def notes(self, peer: str, channel: str, count: int, contents: Sequence[Content]) -> None:
+        """A client has published messages.
 
         :param count: how many clients there are now.
         """
@@ -84,11 +90,15 @@ class ActivityLog:
         if now >= self._second_ends:
             self._second_ends = now + 1.0
             self._notes = 0
-        self._notes += 1
-        if self._notes > NOTES_PER_SECOND:
-            if self._notes == NOTES_PER_SECOND + 1:
-                self._clock.callLater(self._second_ends - now, self._rest)
-            return
+        before = self._notes
+        self._notes += len(contents)
+        if before < NOTES_PER_SECOND:
+            for payload, is_binary in contents[: NOTES_PER_SECOND - before]:
+                self._note(peer, channel, count, payload, is_binary)
+        if before <= NOTES_PER_SECOND < self._notes:
+            self._clock.callLater(self._second_ends - now, self._rest)
+
+    def _note(self, peer: str, channel: str, count: int, payload: bytes, is_binary: bool) -> None:
         if is_binary:
             note = f"<{len(payload)} bytes, binary>"
         else:
@@ -124,9 +134,11 @@ class ActivityLog:
 
     def evicted(self, peer: str, channel: str) -> None:
         """A client read too slowly and is being closed."""
+        self.evictions += 1
         _log.warn(
             "A musician in {channel} was too slow and is asked to leave.",
             event="evicted",
             peer=peer,
             channel=printable(channel),
+            evictions=self.evictions,
         )

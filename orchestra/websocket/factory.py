@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub
-from orchestra.message import Message
+from orchestra.interfaces import IEncoding
+from orchestra.message import Content, Message
 from orchestra.observe.activity import ActivityLog
 from orchestra.urls import MAIN
+from orchestra.websocket.backpressure import Backpressure
 from orchestra.websocket.close_codes import GOING_AWAY
-from orchestra.websocket.frames import FrameEncoding
+from orchestra.websocket.deflate import accept_offer
+from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.protocol import OrchestraProtocol
 
 MAX_MESSAGE_SIZE = 1024 * 1024
 """The largest message that is taken from a client, in bytes of payload."""
+
+MAX_BUFFERED = 256 * 1024 * 1024
+"""How much the transports may hold for slow readers, in bytes, before publishers have to wait."""
 
 
 class OrchestraFactory(WebSocketServerFactory):
@@ -33,6 +40,7 @@ class OrchestraFactory(WebSocketServerFactory):
 
     protocol: Any = OrchestraProtocol
     noisy = False
+    _made_of: Any = None
     _log = Logger()
 
     def __init__(
@@ -41,6 +49,9 @@ class OrchestraFactory(WebSocketServerFactory):
         *,
         prefix: str = PREFIX,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        max_connections: int = 0,
+        max_buffered: int = MAX_BUFFERED,
+        compress: bool = False,
         handshake_timeout: float = 5,
         close_timeout: float = 5,
         ping_interval: float = 25,
@@ -52,6 +63,11 @@ class OrchestraFactory(WebSocketServerFactory):
             reactor, unless it is bound already.
         :param prefix: put before each text that clients get.
         :param max_message_size: bytes of payload; a client that sends more is closed with 1009.
+        :param max_connections: clients at the same time; whoever comes then is refused with 503.
+        :param max_buffered: bytes that transports may hold for slow readers, all together, before
+            those who publish have to wait.
+        :param compress: whether to compress messages for clients that offer it, each message once
+            for all of them (permessage-deflate, RFC 7692).
         :param handshake_timeout: seconds in which a client must have shaken hands.
         :param close_timeout: seconds in which a client must answer a close, or be dropped.
         :param ping_interval: seconds between pings.
@@ -62,6 +78,8 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         numbers = {
             "max_message_size": max_message_size,
+            "max_connections": max_connections,
+            "max_buffered": max_buffered,
             "handshake_timeout": handshake_timeout,
             "close_timeout": close_timeout,
             "ping_interval": ping_interval,
@@ -82,18 +100,41 @@ class OrchestraFactory(WebSocketServerFactory):
             autoPingInterval=ping_interval,
             autoPingTimeout=ping_timeout,
             allowNullOrigin=True,
+            perMessageCompressionAccept=accept_offer,
         )
         self.hub = Hub() if hub is None else hub
         self.hub.bind(partial(self.reactor.callLater, 0), self._report)
-        self.encoding = FrameEncoding(RawDialect(prefix))
-        """What all clients' subscribers share, so that each message is framed once."""
+        self.compress = compress
+        """Whether messages are compressed for clients that offer it."""
+        self._dialect = RawDialect(prefix)
+        self._encodings: dict[int, IEncoding] = {0: FrameEncoding(self._dialect)}
+        self.backpressure = Backpressure(max_buffered, self.reactor)
+        """What holds publishers back when too much waits for slow readers."""
         self.activity = ActivityLog(self.reactor)
         """Where what happens among the clients is logged."""
+        self.max_connections = max_connections
         self.clients: set[OrchestraProtocol] = set()
         """Every client that has shaken hands and whose connection is not gone."""
         self.accepting = True
         """Whether new clients are let in."""
         self._drained: list[Deferred[None]] = []
+
+    def setProtocolOptions(self, *values: Any, **options: Any) -> None:
+        """Set options of Autobahn's; they hold for connections that come after that."""
+        super().setProtocolOptions(*values, **options)
+        self._made_of = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Make the protocol for a connection."""
+        # Autobahn copies its options to each connection, and formats a list of them for its log.
+        # As attributes of a class they cost a connection nothing.
+        if self._made_of is not self.protocol:
+            self._made_of = self.protocol
+            options = {name: getattr(self, name) for name in self.protocol.CONFIG_ATTRS}
+            options["perMessageCompressionAccept"] = staticmethod(self.perMessageCompressionAccept)
+            body = {**options, "CONFIG_ATTRS": (), "factory": self}
+            self._configured = type(self.protocol.__name__, (self.protocol,), body)
+        return self._configured()
 
     def register(self, client: OrchestraProtocol) -> None:
         """Take in a client that has shaken hands."""
@@ -117,11 +158,29 @@ class OrchestraFactory(WebSocketServerFactory):
             for waiting in drained:
                 waiting.callback(None)
 
-    def play(self, client: OrchestraProtocol, payload: bytes, is_binary: bool) -> None:
-        """Publish what a client sent in the client's channel."""
+    def encoding(self, window_bits: int = 0) -> IEncoding:
+        """What the subscribers of clients share, so that each message is framed once for all.
+
+        :param window_bits: of the compression that the clients agreed to; 0 for none.
+        """
+        if window_bits not in self._encodings:
+            self._encodings[window_bits] = DeflatedFrameEncoding(self._dialect, window_bits)
+        return self._encodings[window_bits]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many clients as there may be."""
+        return 0 < self.max_connections <= len(self.clients)
+
+    def play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
+        """Publish what a client sent in the client's channel.
+
+        :param contents: messages that were read, their text checked to be UTF-8.
+        """
         channel = client.target.channel
-        self.activity.note(client.peer, channel, len(self.clients), payload, is_binary)
-        self.hub.publish(channel, payload, is_binary, client.client_id)
+        self.activity.notes(client.peer, channel, len(self.clients), contents)
+        self.hub.publish_all(channel, contents, client.client_id)
+        self.backpressure.published(client)
 
     def broadcast(self, payload: bytes, isBinary: bool = False, channel: str = MAIN) -> Message:
         """Play a message to everyone in a channel: :meth:`Hub.publish` by another name.

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IDelayedCall
 from txaio.tx import make_logger
 from zope.interface import implementer
 
 from orchestra.interfaces import IOutlet
+from orchestra.message import Content
 from orchestra.subscriber import Subscriber
 from orchestra.urls import BadTargetError, Target, parse_target
 from orchestra.websocket.close_codes import SLOW_READER, Close
+from orchestra.websocket.deflate import readable_offers
+from orchestra.websocket.outflow import Outflow
+from orchestra.websocket.reader import read_burst
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -27,21 +32,23 @@ _REFUSAL_HEADERS = {
 }
 
 
-@implementer(IOutlet, IPushProducer)
+@implementer(IOutlet)
 class OrchestraProtocol(WebSocketServerProtocol):
     """A client's connection. It translates, and decides nothing.
 
-    Towards the hub it is the outlet of one subscriber; towards the transport it is the producer
-    that is paused when the transport is full and resumed when it has drained.
+    Towards the hub it is the outlet of one subscriber, which it pauses while its
+    :class:`orchestra.websocket.outflow.Outflow` is full.
 
     It frames nothing (:mod:`orchestra.websocket.frames` does, for all clients at once) and keeps
-    no messages.
+    no messages. What is common in what it receives is read by
+    :mod:`orchestra.websocket.reader`, everything else by Autobahn.
     """
 
     factory: OrchestraFactory
     transport: Any  # of whatever kind the endpoint makes
     peer: str
     closeHandshakeTimeout: float
+    maxMessagePayloadSize: int
     wasClean: bool
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
@@ -53,11 +60,25 @@ class OrchestraProtocol(WebSocketServerProtocol):
     client_id = ""
     """A random string of its own for each client, from its handshake on."""
 
+    _outflow: Outflow
     _subscriber: Subscriber | None = None
+    _ping: bytes | None = None  # to be answered when the transport has drained
     _farewell: Close | None = None
     _backstop: IDelayedCall | None = None
 
     # The way in.
+
+    def connectionMade(self) -> None:
+        """Take over the transport."""
+        self._outflow = Outflow(self.transport, self._filled, self._drained)
+        super().connectionMade()
+
+    def processHandshake(self) -> None:
+        """Read the handshake, if there is room for one more client."""
+        if not self.factory.is_full:
+            super().processHandshake()
+        elif b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
+            self.failHandshake("the server is full", 503)
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Admit or refuse a client that has sent a correct handshake.
@@ -66,6 +87,9 @@ class OrchestraProtocol(WebSocketServerProtocol):
         """
         if not self.factory.accepting:
             raise ConnectionDeny(503, "the server is shutting down")
+        # Autobahn would read offers that nobody asked for, and refuse what it cannot read.
+        offers = self.websocket_extensions
+        self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
         try:
             self.target = parse_target(self.http_request_uri)
         except BadTargetError as error:
@@ -104,23 +128,72 @@ class OrchestraProtocol(WebSocketServerProtocol):
         self._subscriber = self.factory.hub.attach(
             self.target.channel,
             self,
-            self.factory.encoding,
+            self.factory.encoding(self._window_bits()),
             last=self.target.last,
             skip=None if self.target.echo else self.client_id,
         )
-        self.transport.registerProducer(self, True)
         self._subscriber.resume()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Play what the client sent. Nothing more is taken from one that is being closed."""
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._dataReceived(data)  # Autobahn's own formats a message for its log before that
+
+    def consumeData(self) -> None:
+        """Read the common frames of what was received, and have Autobahn read the others."""
+        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
+            super().consumeData()
+            return
+        while self.state != self.STATE_CLOSED:
+            between_messages = self.current_frame is None and not self.inside_message
+            if between_messages and self.state == self.STATE_OPEN:
+                self._read_burst()
+                if not self.data:
+                    return
+            # One step, at the end of which it may be between messages again.
+            if not self.processData():
+                return
+
+    def _read_burst(self) -> None:
+        contents, size = read_burst(self.data, self.maxMessagePayloadSize)
+        if not contents:
+            return
+        self.data = self.data[size:]
+        # A sign of life, as it is to Autobahn.
+        if self.autoPingTimeoutCall and self.autoPingRestartOnAnyTraffic:
+            self._cancelAutoPingTimeoutCall()
+        self.onMessages(contents)
+
+    def onMessages(self, contents: Sequence[Content]) -> None:
+        """Play what the client sent. Nothing more is taken from one that is being closed.
+
+        :param contents: messages that came together, in their order.
+        """
         if self.state == self.STATE_OPEN:
-            self.factory.play(self, payload, isBinary)
+            self.factory.play(self, contents)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Play a message that Autobahn has read."""
+        if self._perMessageCompress is not None:
+            # It is made anew for each message, and takes 40 KB until then.
+            self._perMessageCompress._decompressor = None
+        self.onMessages([(payload, isBinary)])
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer a ping: at once, or once what was written before has been sent.
+
+        Of several that came until then the last one is answered (RFC 6455 section 5.5.3), so
+        that a peer that sends pings and reads nothing does not have its answers pile up.
+        """
+        if self._outflow.full:
+            self._ping = payload
+        else:
+            self.sendPong(payload)
 
     # The outlet.
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
-        self.transport.write(data)
+        self._outflow.write(data)
 
     def evict(self) -> None:
         """Close the connection of a client that is too slow."""
@@ -133,20 +206,42 @@ class OrchestraProtocol(WebSocketServerProtocol):
         if self._farewell is not None:
             self._send_farewell(self._farewell)
 
-    # The producer.
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Send what is no message: control frames, and answers to requests."""
+        self._outflow.write(data)
 
-    def pauseProducing(self) -> None:
-        """The transport is full."""
+    def _window_bits(self) -> int:
+        deflate = self._perMessageCompress
+        return 0 if deflate is None else deflate.server_max_window_bits
+
+    def _filled(self) -> None:
+        self.factory.backpressure.filled(self)
         if self._subscriber is not None:
             self._subscriber.pause()
 
-    def resumeProducing(self) -> None:
-        """The transport has drained."""
+    def _drained(self) -> None:
+        self.factory.backpressure.drained(self)
+        if self._ping is not None:
+            payload, self._ping = self._ping, None
+            self.sendPong(payload)
         if self._subscriber is not None:
             self._subscriber.resume()
 
-    def stopProducing(self) -> None:
-        """The transport is gone; :meth:`onClose` does what is to be done."""
+    # The server's bound.
+
+    def pause_reading(self) -> None:
+        """Take nothing from the client for a while."""
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Take what the client sends again."""
+        self.transport.resumeProducing()
+
+    def give_up(self) -> None:
+        """Close the connection of a client that does not read."""
+        if self._subscriber is not None:
+            self.factory.hub.unsubscribe(self._subscriber)
+            self.evict()
 
     # The way out.
 
@@ -174,6 +269,15 @@ class OrchestraProtocol(WebSocketServerProtocol):
         if timeout and not abort and self._backstop is None:
             self._backstop = self.factory.reactor.callLater(timeout, self.abort)
 
+    def unregisterProducer(self) -> None:
+        """Leave that to the outflow, which may still have something to send."""
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        if abort:
+            self.abort()
+        else:
+            self._outflow.close()
+
     def abort(self) -> None:
         """Drop the connection at once, whatever state it is in."""
         self.transport.abortConnection()
@@ -196,6 +300,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone: leave the channel and the factory."""
+        self.factory.backpressure.gone(self)
         if self._backstop is not None and self._backstop.active():
             self._backstop.cancel()
         subscriber, self._subscriber = self._subscriber, None

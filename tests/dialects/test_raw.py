@@ -22,4 +22,5 @@ def test_text_has_a_prefix_and_binary_none(
     dialect: RawDialect, is_binary: bool, rendered: bytes
 ) -> None:
     """Text is put behind the prefix, whatever it is; binary data is as it was."""
-    assert dialect.render(Message(1, b"C#4", is_binary, None, 0.0)) == rendered
+    message = Message(1, b"C#4", is_binary, None, 0.0)
+    assert dialect.render([message, message]) == [rendered, rendered]

@@ -16,7 +16,7 @@ def test_the_lines_are_to_the_letter(clock: Clock) -> None:
     activity = ActivityLog(clock)
     with captured() as events:
         activity.joined("a peer", "strings", 1)
-        activity.note("a peer", "strings", 1, b"hello {world}", False)
+        activity.notes("a peer", "strings", 1, [(b"hello {world}", False)])
         activity.left("a peer", "strings", 0, 1000, "")
     assert lines(events) == [
         "A new musician has joined the orchestra!",
@@ -31,7 +31,7 @@ def test_the_fields_are_for_machines(clock: Clock) -> None:
     activity = ActivityLog(clock)
     with captured() as events:
         activity.joined("a peer", "strings", 1)
-        activity.note("a peer", "strings", 1, b"hello", False)
+        activity.notes("a peer", "strings", 1, [(b"hello", False)])
         activity.left("a peer", "strings", 0, None, "gone\n")
     everyone = {"peer": "a peer", "channel": "strings"}
     assert named(events, "joined") == [{"event": "joined", "count": 1, **everyone}]
@@ -63,7 +63,7 @@ def test_notes_are_escaped_and_cut(
 ) -> None:
     """No control character reaches the log, nor more of a note than is worth reading."""
     with captured() as events:
-        ActivityLog(clock).note("a peer", "main", 1, payload, is_binary)
+        ActivityLog(clock).notes("a peer", "main", 1, [(payload, is_binary)])
     assert lines(events) == [f"Received a note: {note}"]
 
 
@@ -82,13 +82,13 @@ def test_a_flood_is_logged_as_a_number(clock: Clock) -> None:
     activity = ActivityLog(clock)
     with captured() as events:
         for number in range(25):
-            activity.note("a peer", "main", 1, b"%d" % number, False)
+            activity.notes("a peer", "main", 1, [(b"%d" % number, False)])
         clock.advance(0.5)
-        activity.note("a peer", "main", 1, b"still the same second", False)
+        activity.notes("a peer", "main", 1, [(b"still the same second", False)])
         assert len(events) == 10
         clock.advance(0.5)
         assert lines(events)[-1] == "Received 16 more notes."
-        activity.note("a peer", "main", 1, b"a new second", False)
+        activity.notes("a peer", "main", 1, [(b"a new second", False)])
         clock.advance(5)
     assert lines(events)[:10] == [f"Received a note: {number}" for number in range(10)]
     assert lines(events)[10:] == ["Received 16 more notes.", "Received a note: a new second"]
@@ -102,7 +102,7 @@ def test_floods_in_two_seconds_are_two_numbers(clock: Clock) -> None:
     with captured() as events:
         for _ in range(2):
             for _ in range(12):
-                activity.note("a peer", "main", 1, b"", False)
+                activity.notes("a peer", "main", 1, [(b"", False)])
             clock.advance(1)
     assert [event["notes"] for event in named(events, "notes")] == [2, 2]
 

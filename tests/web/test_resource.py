@@ -116,7 +116,7 @@ def test_a_slow_reader_is_paused_here_too(
 ) -> None:
     """The site's own producer has made way for the client's."""
     client = join(site, "/live")
-    assert client.transport.producer is client.server
+    assert client.transport.producer is client.server._outflow
     for _ in range(20):
         factory.broadcast(b"x" * 10_000)
         clock.advance(0)

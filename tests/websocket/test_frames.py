@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from orchestra.dialects.raw import RawDialect
 from orchestra.interfaces import IEncoding
 from orchestra.message import Message
-from orchestra.websocket.frames import FrameEncoding, frame
+from orchestra.websocket.frames import FrameEncoding, header
 
 LENGTHS = st.one_of(
     st.integers(0, 300), st.integers(65_500, 65_600), st.sampled_from([125, 126, 65535, 65536])
@@ -45,7 +45,7 @@ def finished(steps: Generator[None, None, Any]) -> Any:
 def test_a_frame_is_what_a_client_expects(size: int, is_binary: bool) -> None:
     """Each payload is one final, unmasked frame of its kind, in the shortest encoding."""
     payload = b"x" * size
-    data = frame(payload, is_binary)
+    data = header(size, is_binary) + payload
     opcode = Opcode.BINARY if is_binary else Opcode.TEXT
     assert parse(data) == [Frame(opcode, payload)]
     assert data == Frame(opcode, payload).serialize(mask=False)

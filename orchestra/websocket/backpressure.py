@@ -1,0 +1,83 @@
+"""What keeps those who publish from outrunning those who read."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+FULL = 96 * 1024
+"""About how many bytes a transport holds when it is full."""
+
+PATIENCE = 1.0
+"""How long a full reader may take nothing while there is no room for more, in seconds."""
+
+
+class Client(Protocol):
+    """What is asked of a client's connection."""
+
+    def pause_reading(self) -> None:
+        """Take nothing from the client for a while."""
+
+    def resume_reading(self) -> None:
+        """Take what the client sends again."""
+
+    def give_up(self) -> None:
+        """Close the connection of a client that does not read."""
+
+
+class Backpressure:
+    """Bounds what all transports together hold for clients that are slow to read.
+
+    While it is more than the bound, nothing is taken from clients that publish, so that those who
+    lag can catch up. Who takes nothing at all during that time is closed as a slow reader: nobody
+    can silence the others for long by not reading.
+    """
+
+    def __init__(self, bound: int, clock: IReactorTime) -> None:
+        """
+        :param bound: bytes; 0 for none.
+        """
+        self.bound = bound
+        self._clock = clock
+        self._full: dict[Client, float] = {}  # since when
+        self._held: dict[Client, None] = {}
+        self._check: IDelayedCall | None = None
+
+    @property
+    def is_high(self) -> bool:
+        """Whether there is no room for more."""
+        return 0 < self.bound < len(self._full) * FULL
+
+    def filled(self, client: Client) -> None:
+        """A client's transport is full."""
+        self._full[client] = self._clock.seconds()
+        if self.is_high and self._check is None:
+            self._check = self._clock.callLater(PATIENCE, self._give_up)
+
+    def drained(self, client: Client) -> None:
+        """A client's transport has drained, or is gone."""
+        self._full.pop(client, None)
+        if self._held and not self.is_high:
+            held, self._held = self._held, {}
+            for waiting in held:
+                waiting.resume_reading()
+
+    def published(self, client: Client) -> None:
+        """A client has published: it has to wait if there is no room for more."""
+        if self.is_high and client not in self._held:
+            self._held[client] = None
+            client.pause_reading()
+
+    def gone(self, client: Client) -> None:
+        """A client's connection is gone."""
+        self._held.pop(client, None)
+        self.drained(client)
+
+    def _give_up(self) -> None:
+        self._check = None
+        if self.is_high:
+            latest = self._clock.seconds() - PATIENCE
+            for client in [client for client, since in self._full.items() if since <= latest]:
+                client.give_up()
+            self._check = self._clock.callLater(PATIENCE, self._give_up)
