@@ -9,6 +9,7 @@ from typing import Any
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Message
+from orchestra.pieces import Pieces
 from orchestra.subscriber import PIECE, Subscriber, without
 
 MAX_NAME = 255
@@ -55,6 +56,7 @@ class Channel:
         "delivered",
         "history",
         "name",
+        "pieces",
         "undelivered",
     )
 
@@ -76,6 +78,8 @@ class Channel:
         # At the head, those with the same encoding and nobody to skip share what is written.
         self._heads: dict[tuple[IEncoding, str | None], dict[Subscriber, None]] = {}
         self._behind: dict[Subscriber, None] = {}
+        self.pieces = Pieces()
+        """What those who catch up have read."""
         self._joining: list[Subscriber] = []  # behind only until this turn's messages are out
 
     def __len__(self) -> int:
@@ -189,7 +193,7 @@ class Channel:
         if subscriber.offset > self.delivered:
             self._joining.append(subscriber)
             return
-        del self._behind[subscriber]
+        self._forget_behind(subscriber)
         self._heads.setdefault((subscriber.encoding, subscriber.skip), {})[subscriber] = None
         subscriber.at_head = True
 
@@ -206,7 +210,12 @@ class Channel:
             if subscriber.at_head:
                 self._forget_head(subscriber)
             else:
-                del self._behind[subscriber]
+                self._forget_behind(subscriber)
+
+    def _forget_behind(self, subscriber: Subscriber) -> None:
+        del self._behind[subscriber]
+        if not self._behind:
+            self.pieces.clear()
 
     def _forget_head(self, subscriber: Subscriber) -> None:
         subscriber.at_head = False

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 PIECE = 64 * 1024
 """How many bytes of payload a subscriber that catches up reads at once."""
 
+STEP = 256
+"""The number of messages at whose multiples such a piece ends as well."""
+
 
 def without(messages: Sequence[Message], publisher: str | None) -> Sequence[Message]:
     """The messages but those of a publisher; all of them if it is ``None``."""
@@ -124,8 +127,12 @@ class Subscriber:
     def _read_piece(self) -> None:
         channel = self.channel
         until = channel.delivered if self._last is None else self._last
+        # Readers who began at different places soon read the same pieces.
+        until = min(until, self.offset - self.offset % STEP + STEP)
         messages = channel.history.piece(self.offset, until, PIECE)
         self.offset = messages[-1].offset
         wanted = without(messages, self.skip)
-        if wanted:
+        if len(wanted) == len(messages):
+            self.outlet.write(channel.pieces.encoded(self.encoding, messages))
+        elif wanted:
             self.outlet.write(self.encoding.encode(wanted))

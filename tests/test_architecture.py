@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "orchestra"
-CORE = ("message", "interfaces", "history", "subscriber", "channel", "listener", "hub")
+CORE = ("message", "interfaces", "history", "pieces", "subscriber", "channel", "listener", "hub")
 # From the top to the bottom; each may import only from those behind it, and from its own kind.
 FLOORS = (
     ("tap",),
@@ -22,7 +22,7 @@ FLOORS = (
     ("observe", "dialects", "urls"),
     ("hub",),
     ("listener", "channel"),
-    ("subscriber", "history"),
+    ("subscriber", "history", "pieces"),
     ("interfaces",),
     ("message",),
 )

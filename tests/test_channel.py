@@ -7,7 +7,7 @@ import pytest
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding
-from orchestra.subscriber import Subscriber
+from orchestra.subscriber import PIECE, STEP, Subscriber
 from tests.outlets import Outlet, Payloads
 
 
@@ -265,3 +265,40 @@ def test_its_length_is_its_number_of_subscribers() -> None:
     assert channel.is_vacant
     play(channel, b"a")
     assert not channel.is_vacant
+
+
+def test_a_turn_that_brought_much_is_delivered_in_pieces() -> None:
+    """Whose outlet is full after a piece keeps its place there, and the others get it all."""
+    channel, encoding = make_channel(), Payloads()
+    fast, slow = join(channel, encoding), join(channel, encoding, Outlet(room=1))
+    play(channel, *[b"%d" % n + b"." * PIECE for n in range(3)])
+    channel.flush(0.0)
+    assert [len(write) for write in fast.writes] == [1, 1, 1]
+    assert len(slow.heard) == 1
+    assert encoding.calls == 3
+    slow.drain(room=9)
+    assert slow.heard == fast.heard
+    play(channel, b"a", b"b")
+    channel.flush(0.0)
+    assert fast.writes[-1] is slow.writes[-1]
+
+
+def test_those_who_lag_share_what_they_catch_up_with() -> None:
+    """However many they are and wherever they began, they soon read the same pieces."""
+    channel, encoding = make_channel(), Payloads()
+    laggards = []
+    for n in range(10):
+        laggards.append(join(channel, encoding, Outlet(room=1)))
+        play(channel, b"one more", b"%d" % n)
+        channel.flush(0.0)
+    play(channel, *[b"%d" % n for n in range(STEP)])
+    channel.flush(0.0)
+    before = encoding.calls
+    for outlet in laggards:
+        outlet.drain(room=99)
+    assert encoding.calls - before <= len(laggards) + 1
+    assert [outlet.heard[-1] for outlet in laggards] == [b"%d" % (STEP - 1)] * 10
+    assert laggards[0].writes[-1] is laggards[9].writes[-1]
+    play(channel, b"together")
+    channel.flush(0.0)
+    assert [outlet.writes[-1] for outlet in laggards] == [[b"together"]] * 10

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestra.history import Retention
-from orchestra.hub import Hub
+from orchestra.hub import MAX_UNDELIVERED, MESSAGE_OVERHEAD, Hub
 from orchestra.message import Message
 from tests.outlets import Outlet, Payloads
 
@@ -347,3 +347,43 @@ def test_a_retention_without_age_drops_channels_too(turn: Turn) -> None:
     hub.publish("b", b"1")
     turn.end()
     assert "a" not in hub.channels()
+
+
+def test_a_turn_that_brings_too_much_does_not_wait_for_its_end() -> None:
+    """What connections publish is delivered before it fills the memory, large or many."""
+    turn = Turn()
+    hub = Hub()
+    hub.bind(turn.at_end)
+    heard: list[Message] = []
+    hub.subscribe("a", heard.append)
+    for channel in ("a", "b"):
+        hub.publish_all(channel, [(b"x" * (MAX_UNDELIVERED // 2), False)], "me")
+    assert len(heard) == 1
+    many = MAX_UNDELIVERED // MESSAGE_OVERHEAD + 1
+    hub.publish_all("a", [(b"", True)] * (many // 2), "me")
+    assert len(heard) == 1
+    hub.publish_all("a", [(b"", True)] * (many // 2 + 1), "me")
+    assert len(heard) == 1 + many // 2 * 2 + 1
+    turn.end()
+    assert len(heard) == 1 + many // 2 * 2 + 1
+
+
+def test_a_turn_that_brings_too_much_from_within_a_delivery_waits() -> None:
+    """A listener that answers with a great deal is not called from within itself."""
+    turn = Turn()
+    hub = Hub()
+    hub.bind(turn.at_end)
+    depth: list[int] = []
+
+    def answer(message: Message) -> None:
+        depth.append(1)
+        assert sum(depth) == 1
+        if message.offset < 5:
+            hub.publish_all("a", [(b"x" * 2 * MAX_UNDELIVERED, False)], "me")
+        depth.append(-1)
+
+    hub.subscribe("a", answer)
+    hub.publish("a", b"begin")
+    for _ in range(6):
+        turn.end()
+    assert len(depth) == 10

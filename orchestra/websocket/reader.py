@@ -46,7 +46,7 @@ def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
             size = second - _MASKED
             start = at + 6
             mask = key * _REPEAT[size]
-        elif second == _MASKED_LONG and at + 8 <= end:
+        elif second == _MASKED_LONG:
             size = data[at + 2] << 8 | data[at + 3]
             start = at + 8
             mask = from_bytes(data[at + 4 : start] * ((size + 3) // 4), "little")

@@ -83,7 +83,7 @@ FRAGMENTS = st.builds(
     st.lists(st.builds(frame, st.binary(max_size=10), opcode=st.sampled_from([9, 10]))),
 )
 STREAMS = st.lists(
-    st.one_of(COMMON, COMMON, NEARLY, FRAGMENTS, ANY, st.binary(max_size=8)), max_size=12
+    st.one_of(COMMON, COMMON, COMMON, FRAGMENTS, NEARLY, ANY, st.binary(max_size=8)), max_size=12
 ).map(b"".join)
 CUTS = st.lists(st.integers(0, 2000), max_size=8)
 
@@ -132,6 +132,7 @@ def parsed(server: Any) -> dict[str, Any]:
 )
 @example(stream=frame(b"a") + frame(b"b", fin=False), cuts=[9], limit=0, compress=False)
 @example(stream=frame(b"x" * 65535) + frame(b"y" * 65536), cuts=[1], limit=0, compress=False)
+@example(stream=frame(b"x" * 30) + frame(b"x" * 31), cuts=[], limit=30, compress=False)
 @example(stream=frame(b"", opcode=9) + frame(b"", opcode=10), cuts=[], limit=0, compress=True)
 def test_it_is_autobahns_parser_but_faster(
     clock: Clock, stream: bytes, cuts: list[int], limit: int, compress: bool
