@@ -127,6 +127,7 @@ class MemoryClient:
         uri = parse_uri("ws://localhost:8080" + url)
         self.ws = ClientProtocol(uri, max_size=None, extensions=extensions)
         self.messages: list[str | bytes] = []
+        self.pongs: list[bytes] = []
         self.ws.send_request(self.ws.connect())
         self.deliver()
 
@@ -163,6 +164,8 @@ class MemoryClient:
             self.messages.append(bytes(frame.data).decode())
         elif frame.opcode is Opcode.BINARY:
             self.messages.append(bytes(frame.data))
+        elif frame.opcode is Opcode.PONG:
+            self.pongs.append(bytes(frame.data))
 
     @property
     def refusal(self) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from twisted.internet.task import Clock
@@ -11,8 +11,12 @@ from zope.interface.verify import verifyObject
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.interfaces import IOutlet
+from orchestra.message import Content
+from orchestra.websocket.backpressure import FULL, PATIENCE
 from orchestra.websocket.close_codes import GOING_AWAY
 from orchestra.websocket.factory import OrchestraFactory
+from orchestra.websocket.outflow import CHUNK
+from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, named
 from tests.memory import BUFFER, MemoryClient, join
 
@@ -440,3 +444,142 @@ def test_it_is_an_outlet(factory: OrchestraFactory) -> None:
     client.vanish()
     client.server._filled()
     client.server._drained()
+
+
+def test_a_full_server_refuses_before_it_reads(clock: Clock) -> None:
+    """Whoever comes when all places are taken gets 503 and when to try again, whatever it asks."""
+    factory = OrchestraFactory(max_connections=2, reactor=clock)
+    clients = [join(factory), join(factory)]
+    with captured() as events:
+        refused = MemoryClient(factory, "/" + "x" * 300)
+        refused.read()
+    assert refused.refusal.status_code == 503
+    assert refused.refusal.reason_phrase == "the server is full"
+    assert int(refused.refusal.headers["Retry-After"]) > 0
+    assert [event["status"] for event in named(events, "refused")] == [503]
+    clients.pop().vanish()
+    clients.append(join(factory))
+    assert len(factory.clients) == 2
+    for client in clients:
+        client.vanish()
+
+
+def test_a_full_server_waits_for_the_whole_request(clock: Clock) -> None:
+    """An answer in the middle of it might not be read."""
+    factory = OrchestraFactory(max_connections=1, reactor=clock)
+    client = join(factory)
+    server = factory.buildProtocol(client.transport.getPeer())
+    transport = type(client.transport)(server)
+    server.makeConnection(transport)
+    server.dataReceived(b"GET / HTTP/1.1\r\n")
+    assert transport.take() == b""
+    server.dataReceived(b"\r\n")
+    assert transport.take().startswith(b"HTTP/1.1 503 ")
+    client.vanish()
+
+
+def test_pings_of_one_that_does_not_read_do_not_pile_up(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """While its transport is full only the last of its pings is kept; it is answered later."""
+    slow, fast = join(factory), join(factory)
+    flood(fast, clock, 20)
+    held = len(slow.transport.buffer)
+    for number in range(100):
+        slow.ws.send_ping(b"%d" % number)
+    slow.deliver()
+    assert len(slow.transport.buffer) == held
+    assert len(slow.read()) == 20
+    assert slow.pongs == [b"99"]
+    slow.ws.send_ping(b"and now")
+    slow.deliver()
+    slow.read()
+    assert slow.pongs == [b"99", b"and now"]
+
+
+def test_a_large_message_does_not_fill_a_transport(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """A transport holds a part of it; pongs and the close frame come behind its end."""
+    client = join(factory)
+    factory.broadcast(b"x" * 1_000_000)
+    turn(clock)
+    assert len(client.transport.buffer) <= BUFFER + CHUNK
+    client.ws.send_ping(b"still there?")
+    client.deliver()
+    client.close()
+    assert client.read() == ["Echo: " + "x" * 1_000_000]
+    assert client.close_frame == (1000, "")
+    assert client.transport.disconnected
+
+
+def test_publishers_wait_for_slow_readers(clock: Clock) -> None:
+    """When transports hold more than the bound nothing more is read from who publishes."""
+    factory = OrchestraFactory(max_buffered=2 * FULL, reactor=clock)
+    slow, publisher = [join(factory) for _ in range(3)], join(factory)
+    while publisher.transport.reading:
+        publisher.send("x" * 10_000)
+        turn(clock)
+        publisher.read()
+    assert all(len(reader.transport.buffer) > BUFFER for reader in slow)
+    assert all(reader.transport.reading for reader in slow)
+    slow[0].read()
+    assert publisher.transport.reading
+    publisher.send("and on")
+    turn(clock)
+    assert publisher.read()[-1] == "Echo: and on"
+    for reader in (*slow, publisher):
+        assert reader.read() is not None
+        reader.vanish()
+
+
+def test_nobody_silences_the_others_by_not_reading(clock: Clock) -> None:
+    """Who takes nothing while publishers wait is closed as a slow reader, and they go on."""
+    factory = OrchestraFactory(max_buffered=2 * FULL, reactor=clock)
+    stalled, publisher = [join(factory) for _ in range(3)], join(factory)
+    while publisher.transport.reading:
+        publisher.send("x" * 10_000)
+        turn(clock)
+        publisher.read()
+    with captured() as events:
+        clock.advance(PATIENCE)
+        assert len(named(events, "evicted")) == 3
+        assert not publisher.transport.reading
+        clock.advance(5)
+    assert [client.transport.disconnected for client in stalled] == [True, True, True]
+    assert publisher.transport.reading
+    assert factory.clients == {publisher.server}
+    publisher.vanish()
+    assert factory.activity.evictions == 3
+
+
+def test_options_that_are_set_later_hold_for_later_connections(factory: OrchestraFactory) -> None:
+    """Connections share the options, and those that are there keep what they have."""
+    one = join(factory)
+    assert "autoPingInterval" not in vars(one.server)
+    factory.setProtocolOptions(autoPingInterval=3, allowNullOrigin=True)
+    two = join(factory)
+    assert (one.server.autoPingInterval, two.server.autoPingInterval) == (25, 3)
+
+
+def test_a_protocol_of_ones_own(clock: Clock) -> None:
+    """An application's subclass hears each burst of messages, and decides what is played."""
+
+    class Shouting(OrchestraProtocol):
+        def onMessages(self, contents: Sequence[Content]) -> None:
+            super().onMessages([(payload.upper(), binary) for payload, binary in contents])
+
+    factory = OrchestraFactory(reactor=clock)
+    before = join(factory)
+    factory.protocol = Shouting
+    client = join(factory)
+    assert isinstance(client.server, Shouting)
+    assert not isinstance(before.server, Shouting)
+    client.send("a", "b")
+    client.ws.send_text(b"c", fin=False)
+    client.ws.send_continuation(b"d", fin=True)
+    client.deliver()
+    turn(clock)
+    assert client.read() == ["Echo: A", "Echo: B", "Echo: CD"]
+    client.vanish()
+    before.vanish()
