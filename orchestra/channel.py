@@ -140,7 +140,7 @@ class Channel:
                 if data is None:
                     continue
                 try:
-                    subscriber.outlet.write(data)
+                    subscriber.write(data)
                 except Exception as error:
                     self.remove(subscriber)
                     self._report(error, f"an outlet in the channel {self.name!r} failed")

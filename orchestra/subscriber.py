@@ -47,6 +47,7 @@ class Subscriber:
         "outlet",
         "paused",
         "skip",
+        "write",
     )
 
     def __init__(
@@ -63,6 +64,7 @@ class Subscriber:
         """
         self.channel = channel
         self.outlet = outlet
+        self.write = outlet.write
         self.encoding = encoding
         self.offset = offset
         self.skip = skip
@@ -133,6 +135,6 @@ class Subscriber:
         self.offset = messages[-1].offset
         wanted = without(messages, self.skip)
         if len(wanted) == len(messages):
-            self.outlet.write(channel.pieces.encoded(self.encoding, messages))
+            self.write(channel.pieces.encoded(self.encoding, messages))
         elif wanted:
-            self.outlet.write(self.encoding.encode(wanted))
+            self.write(self.encoding.encode(wanted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NOTSENT_LOWAT, socket
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -11,6 +12,9 @@ from zope.interface import implementer
 
 CHUNK = 32 * 1024
 """How many bytes a transport that does not send at once is given at a time."""
+
+UNSENT = 128 * 1024
+"""How many bytes the kernel may hold for a connection, unsent."""
 
 
 def sends_at_once(transport: Any) -> bool:
@@ -27,6 +31,18 @@ def sends_at_once(transport: Any) -> bool:
     )
 
 
+def limit_unsent(transport: Any) -> None:
+    """Have the kernel hold no more than :data:`UNSENT` bytes that it could not send yet.
+
+    It would take some megabytes for each reader that is slow: memory, time to copy, and a queue
+    that everything written later, pings included, has to wait behind. What is on its way to a
+    reader that is merely far away does not count.
+    """
+    its_socket = getattr(transport, "socket", None)
+    if isinstance(its_socket, socket) and its_socket.family in (AF_INET, AF_INET6):
+        its_socket.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+
+
 @implementer(IPushProducer)
 class Outflow:
     """Writes to a connection's transport, and knows whether it is full.
@@ -39,7 +55,16 @@ class Outflow:
     It knows nothing of frames but that each write is a number of whole ones.
     """
 
-    __slots__ = ("_at_once", "_closing", "_drained", "_filled", "_transport", "_waiting", "full")
+    __slots__ = (
+        "_closing",
+        "_direct",
+        "_drained",
+        "_filled",
+        "_send",
+        "_transport",
+        "_waiting",
+        "full",
+    )
 
     def __init__(
         self, transport: Any, filled: Callable[[], object], drained: Callable[[], object]
@@ -52,18 +77,29 @@ class Outflow:
         self._transport = transport
         self._filled = filled
         self._drained = drained
-        self._at_once = transport.getHandle().send if sends_at_once(transport) else None
+        self._send: Callable[[bytes | memoryview], int] | None = None
+        if sends_at_once(transport):
+            self._send = transport.getHandle().send
+        limit_unsent(transport)
+        # The same while the transport's buffer is known to be empty.
+        self._direct: Callable[[bytes | memoryview], int] | None = None
         self._waiting: list[bytes | memoryview] = []
         self._closing = False
         self.full = False
         """Whether nothing more should be written but control frames."""
         transport.registerProducer(self, True)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send whole frames, behind those that were written before."""
-        rest = data if self._waiting else self._send(data)
-        if rest:
-            self._waiting.append(rest)
+        if self._direct is None:
+            self._write(data)
+            return
+        try:
+            sent = self._direct(data)
+        except OSError:  # full; or broken, of which the reactor learns when it tries
+            sent = 0
+        if sent < len(data):
+            self._buffer(memoryview(data)[sent:])
 
     def close(self) -> None:
         """Close the connection when all is sent."""
@@ -71,21 +107,23 @@ class Outflow:
         if not self._waiting:
             self._close()
 
-    def _send(self, data: bytes | memoryview) -> bytes | memoryview:
-        # Returns what there is no room for.
+    def _write(self, data: bytes | memoryview) -> None:
         transport = self._transport
-        if self._at_once and not (transport.dataBuffer or transport._tempDataBuffer):
-            try:
-                sent = self._at_once(data)
-            except OSError:  # full; or broken, of which the reactor learns when it tries
-                sent = 0
-            if sent == len(data):
-                return b""
-            data = memoryview(data)[sent:]
+        if self._waiting:
+            self._waiting.append(data)
+        elif self._send and not (transport.dataBuffer or transport._tempDataBuffer):
+            self._direct = self._send
+            self.write(data)
+        else:
+            self._buffer(data)
+
+    def _buffer(self, data: bytes | memoryview) -> None:
+        self._direct = None
         while data and not self.full:
-            transport.write(bytes(data[:CHUNK]))
+            self._transport.write(bytes(data[:CHUNK]))
             data = memoryview(data)[CHUNK:]
-        return data
+        if data:
+            self._waiting.append(data)
 
     def _close(self) -> None:
         self._transport.unregisterProducer()
@@ -102,9 +140,9 @@ class Outflow:
     def resumeProducing(self) -> None:
         """The transport has drained."""
         self.full = False
-        while self._waiting and not self.full:
-            rest = self._send(self._waiting[0])
-            self._waiting[:1] = [rest] if rest else []
+        waiting, self._waiting = self._waiting, []
+        for data in waiting:
+            self._write(data)
         if not self.full:
             if self._closing:
                 self._close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -61,6 +61,9 @@ class OrchestraProtocol(WebSocketServerProtocol):
     """A random string of its own for each client, from its handshake on."""
 
     _outflow: Outflow
+    write: Callable[[bytes], None]
+    """Send whole frames."""
+
     _subscriber: Subscriber | None = None
     _ping: bytes | None = None  # to be answered when the transport has drained
     _farewell: Close | None = None
@@ -71,6 +74,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
     def connectionMade(self) -> None:
         """Take over the transport."""
         self._outflow = Outflow(self.transport, self._filled, self._drained)
+        self.write = self._outflow.write
         super().connectionMade()
 
     def processHandshake(self) -> None:
@@ -191,10 +195,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     # The outlet.
 
-    def write(self, data: bytes) -> None:
-        """Send whole frames."""
-        self._outflow.write(data)
-
     def evict(self) -> None:
         """Close the connection of a client that is too slow."""
         self._subscriber = None
@@ -208,7 +208,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Send what is no message: control frames, and answers to requests."""
-        self._outflow.write(data)
+        self.write(data)
 
     def _window_bits(self) -> int:
         deflate = self._perMessageCompress
