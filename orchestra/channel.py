@@ -114,9 +114,10 @@ class Channel:
                 self._deliver_all()
             finally:
                 self._delivering = False
-            joining, self._joining = self._joining, []
-            for subscriber in joining:
-                subscriber.catch_up()
+            if self._joining:
+                joining, self._joining = self._joining, []
+                for subscriber in joining:
+                    subscriber.catch_up()
         self.trim(now)
 
     def _deliver_all(self) -> None:
@@ -152,16 +153,15 @@ class Channel:
         shared: dict[IEncoding, Any] = {}
         publishers: set[str | None] = set()
         for (encoding, skip), subscribers in tuple(self._heads.items()):
-            if skip is not None and not publishers:
-                publishers = {message.publisher for message in messages}
-            if skip in publishers and skip is not None:
-                wanted = without(messages, skip)
-                data = encoding.encode(wanted) if wanted else None
-            else:
-                if encoding not in shared:
-                    shared[encoding] = encoding.encode(messages)
-                data = shared[encoding]
-            yield data, tuple(subscribers)
+            if skip is not None:
+                publishers = publishers or {message.publisher for message in messages}
+                if skip in publishers:
+                    wanted = without(messages, skip)
+                    yield encoding.encode(wanted) if wanted else None, tuple(subscribers)
+                    continue
+            if encoding not in shared:
+                shared[encoding] = encoding.encode(messages)
+            yield shared[encoding], tuple(subscribers)
 
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.

@@ -44,37 +44,26 @@ class History:
     a message may go: not before it was delivered.
     """
 
-    __slots__ = ("_log", "_lost", "_size", "epoch", "retention")
+    __slots__ = ("_log", "epoch", "last_offset", "lost_offset", "retention", "size")
 
     def __init__(self, retention: Retention = Retention()) -> None:
         self.retention = retention
         self.epoch = secrets.token_hex(4)
         """A random string; offsets of different epochs have nothing to do with each other."""
-        self._log: list[Message] = []
-        self._lost = 0
-        self._size = 0
-
-    def __len__(self) -> int:
-        """How many messages are retained."""
-        return len(self._log)
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """How many bytes of payload are retained."""
-        return self._size
-
-    @property
-    def last_offset(self) -> int:
+        self.last_offset = 0
         """The offset of the newest message ever appended; 0 before the first."""
-        return self._lost + len(self._log)
-
-    @property
-    def lost_offset(self) -> int:
+        self.lost_offset = 0
         """The offset of the newest message that is gone; 0 while all are retained.
 
         A reader can go on from here or from any later offset, but from no earlier one.
         """
-        return self._lost
+        self._log: list[Message] = []
+
+    def __len__(self) -> int:
+        """How many messages are retained."""
+        return len(self._log)
 
     def extend(
         self, contents: Sequence[Content], publisher: str | None, now: float
@@ -89,7 +78,8 @@ class History:
             for offset, (payload, is_binary) in enumerate(contents, self.last_offset + 1)
         ]
         self._log += messages
-        self._size += sum([len(payload) for payload, _ in contents])
+        self.last_offset += len(messages)
+        self.size += sum([len(payload) for payload, _ in contents])
         return messages
 
     def since(self, offset: int, until: int | None = None) -> Sequence[Message]:
@@ -99,9 +89,10 @@ class History:
         :param until: the last offset that it wants; by default all there are.
         :raises LookupError: if the reader's place is gone.
         """
-        if offset < self._lost:
-            raise LookupError(f"offset {offset} is gone; a reader can go on from {self._lost}")
-        return self._log[offset - self._lost : None if until is None else until - self._lost]
+        lost = self.lost_offset
+        if offset < lost:
+            raise LookupError(f"offset {offset} is gone; a reader can go on from {lost}")
+        return self._log[offset - lost : None if until is None else until - lost]
 
     def piece(self, offset: int, until: int, size: int) -> Sequence[Message]:
         """The next few messages after an offset, for a reader that takes them bit by bit.
@@ -127,15 +118,19 @@ class History:
         :returns: whether anything was forgotten.
         """
         log, keep = self._log, self.retention
-        most = until - self._lost
+        most = until - self.lost_offset
         forgotten = min(max(len(log) - keep.messages, 0), most)
-        self._size -= sum([len(message.payload) for message in log[:forgotten]])
+        size = self.size
+        if forgotten:
+            size -= sum([len(message.payload) for message in log[:forgotten]])
         oldest = now - keep.age
         for message in islice(log, forgotten, most):
-            if self._size <= keep.bytes and message.published_at >= oldest:
+            if size <= keep.bytes and message.published_at >= oldest:
                 break
-            self._size -= len(message.payload)
+            size -= len(message.payload)
             forgotten += 1
-        del log[:forgotten]
-        self._lost += forgotten
+        if forgotten:
+            del log[:forgotten]
+            self.size = size
+            self.lost_offset += forgotten
         return forgotten > 0

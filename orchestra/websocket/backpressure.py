@@ -43,29 +43,28 @@ class Backpressure:
         self._full: dict[Client, float] = {}  # since when
         self._held: dict[Client, None] = {}
         self._check: IDelayedCall | None = None
-
-    @property
-    def is_high(self) -> bool:
+        self.is_high = False
         """Whether there is no room for more."""
-        return 0 < self.bound < len(self._full) * FULL
 
     def filled(self, client: Client) -> None:
         """A client's transport is full."""
         self._full[client] = self._clock.seconds()
+        self.is_high = 0 < self.bound < len(self._full) * FULL
         if self.is_high and self._check is None:
             self._check = self._clock.callLater(PATIENCE, self._give_up)
 
     def drained(self, client: Client) -> None:
         """A client's transport has drained, or is gone."""
         self._full.pop(client, None)
+        self.is_high = 0 < self.bound < len(self._full) * FULL
         if self._held and not self.is_high:
             held, self._held = self._held, {}
             for waiting in held:
                 waiting.resume_reading()
 
-    def published(self, client: Client) -> None:
-        """A client has published: it has to wait if there is no room for more."""
-        if self.is_high and client not in self._held:
+    def hold(self, client: Client) -> None:
+        """Have a client that has published wait until there is room for more."""
+        if client not in self._held:
             self._held[client] = None
             client.pause_reading()
 

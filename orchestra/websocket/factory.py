@@ -180,7 +180,8 @@ class OrchestraFactory(WebSocketServerFactory):
         channel = client.target.channel
         self.activity.notes(client.peer, channel, len(self.clients), contents)
         self.hub.publish_all(channel, contents, client.client_id)
-        self.backpressure.published(client)
+        if self.backpressure.is_high:
+            self.backpressure.hold(client)
 
     def broadcast(self, payload: bytes, isBinary: bool = False, channel: str = MAIN) -> Message:
         """Play a message to everyone in a channel: :meth:`Hub.publish` by another name.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
+from random import randbytes
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -127,7 +127,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         """Register with the factory and start to listen."""
-        self.client_id = secrets.token_hex(8)
+        self.client_id = randbytes(8).hex()  # unique, but no secret
         self.factory.register(self)
         self._subscriber = self.factory.hub.attach(
             self.target.channel,
@@ -140,11 +140,13 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""
-        self._dataReceived(data)  # Autobahn's own formats a message for its log before that
+        # Autobahn does the same, but formats a message for its log and counts bytes before that.
+        self.data += data
+        self.consumeData()
 
     def consumeData(self) -> None:
         """Read the common frames of what was received, and have Autobahn read the others."""
-        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
+        if self.state != self.STATE_OPEN:
             super().consumeData()
             return
         while self.state != self.STATE_CLOSED:
