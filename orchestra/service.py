@@ -120,6 +120,7 @@ class OrchestraService(Service):
         ports = [await waiting for waiting in listening]
         await gatherResults([maybeDeferred(port.stopListening) for port in ports if port])
         await self.factory.drain(self.grace)
+        self.factory.activity.flush()
 
 
 def _describe(address: IAddress) -> str:

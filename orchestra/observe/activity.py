@@ -6,9 +6,9 @@ what else there is) are for machines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from orchestra.message import Content
@@ -22,6 +22,9 @@ MAX_NOTE = 200
 NOTES_PER_SECOND = 10
 """How many notes are logged one by one within a second."""
 
+MOVES_PER_SECOND = 100
+"""How many arrivals, and how many departures, are logged one by one within a second."""
+
 
 def printable(text: str, limit: int = MAX_NOTE) -> str:
     """Text that is safe in a log: no control or format characters, no newlines, and not long.
@@ -34,35 +37,78 @@ def printable(text: str, limit: int = MAX_NOTE) -> str:
     return cut[:limit] + "…" if len(cut) > limit or len(text) > limit else cut
 
 
+class _Rate:
+    """Lets so many events of a kind through in a second, and counts the others."""
+
+    def __init__(self, limit: int, clock: IReactorTime, summarize: Callable[[int], None]) -> None:
+        """
+        :param summarize: called at the end of the second with how many were not let through.
+        """
+        self._limit = limit
+        self._clock = clock
+        self._summarize = summarize
+        self._ends = 0.0
+        self._count = 0
+        self._timer: IDelayedCall | None = None
+
+    def admit(self, wanted: int = 1) -> int:
+        """How many of some events that happen now are let through."""
+        now = self._clock.seconds()
+        if now >= self._ends:
+            self._ends = now + 1.0
+            self._count = 0
+        before = self._count
+        self._count += wanted
+        if before <= self._limit < self._count:
+            self._timer = self._clock.callLater(self._ends - now, self._rest)
+        return min(wanted, max(self._limit - before, 0))
+
+    def flush(self) -> None:
+        """Summarize now what would be summarized at the end of the second."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self._rest()
+            self._ends = 0.0
+
+    def _rest(self) -> None:
+        self._summarize(self._count - self._limit)
+
+
 class ActivityLog:
     """Logs arrivals, notes and departures.
 
-    Notes must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` is
-    counted, and logged as one event when the second is over.
+    They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
+    :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         """
         :param clock: the reactor, or what stands for it in a test.
         """
-        self._clock = clock
-        self._second_ends = 0.0
-        self._notes = 0
+        self._notes = _Rate(NOTES_PER_SECOND, clock, self._more_notes)
+        self._arrivals = _Rate(MOVES_PER_SECOND, clock, self._more_arrivals)
+        self._departures = _Rate(MOVES_PER_SECOND, clock, self._more_departures)
         self.evictions = 0
         """How many clients were too slow so far."""
+
+    def flush(self) -> None:
+        """Log what was only counted so far."""
+        for rate in (self._notes, self._arrivals, self._departures):
+            rate.flush()
 
     def joined(self, peer: str, channel: str, count: int) -> None:
         """A client has arrived.
 
         :param count: how many clients there are now.
         """
-        _log.info(
-            "A new musician has joined the orchestra!",
-            event="joined",
-            peer=peer,
-            channel=channel,
-            count=count,
-        )
+        if self._arrivals.admit():
+            _log.info(
+                "A new musician has joined the orchestra!",
+                event="joined",
+                peer=peer,
+                channel=channel,
+                count=count,
+            )
 
     def left(self, peer: str, channel: str, count: int, code: int | None, reason: str) -> None:
         """A client has gone.
@@ -71,52 +117,54 @@ class ActivityLog:
         :param code: the close code of whoever closed first; ``None`` if it gave none.
         :param reason: the reason that went with it.
         """
-        _log.info(
-            "A musician has left the orchestra.",
-            event="left",
-            peer=peer,
-            channel=channel,
-            count=count,
-            code=code,
-            reason=printable(reason),
-        )
+        if self._departures.admit():
+            _log.info(
+                "A musician has left the orchestra.",
+                event="left",
+                peer=peer,
+                channel=channel,
+                count=count,
+                code=code,
+                reason=printable(reason),
+            )
 
     def notes(self, peer: str, channel: str, count: int, contents: Sequence[Content]) -> None:
         """A client has published messages.
 
         :param count: how many clients there are now.
         """
-        now = self._clock.seconds()
-        if now >= self._second_ends:
-            self._second_ends = now + 1.0
-            self._notes = 0
-        before = self._notes
-        self._notes += len(contents)
-        if before < NOTES_PER_SECOND:
-            for payload, is_binary in contents[: NOTES_PER_SECOND - before]:
-                self._note(peer, channel, count, payload, is_binary)
-        if before <= NOTES_PER_SECOND < self._notes:
-            self._clock.callLater(self._second_ends - now, self._rest)
+        admitted = self._notes.admit(len(contents))
+        for payload, is_binary in contents[:admitted]:
+            if is_binary:
+                note = f"<{len(payload)} bytes, binary>"
+            else:
+                # A character has at most four bytes; what a cut tears apart is beyond the limit.
+                note = printable(payload[: 4 * MAX_NOTE + 4].decode(errors="ignore"))
+            _log.info(
+                "Received a note: {note}",
+                event="note",
+                note=note,
+                size=len(payload),
+                peer=peer,
+                channel=channel,
+                count=count,
+            )
 
-    def _note(self, peer: str, channel: str, count: int, payload: bytes, is_binary: bool) -> None:
-        if is_binary:
-            note = f"<{len(payload)} bytes, binary>"
-        else:
-            # A character has at most four bytes; what a cut tears apart is beyond the limit.
-            note = printable(payload[: 4 * MAX_NOTE + 4].decode(errors="ignore"))
+    def _more_notes(self, notes: int) -> None:
+        _log.info("Received {notes} more notes.", event="notes", notes=notes)
+
+    def _more_arrivals(self, arrivals: int) -> None:
         _log.info(
-            "Received a note: {note}",
-            event="note",
-            note=note,
-            size=len(payload),
-            peer=peer,
-            channel=channel,
-            count=count,
+            "{arrivals} more musicians have joined the orchestra!",
+            event="arrivals",
+            arrivals=arrivals,
         )
 
-    def _rest(self) -> None:
+    def _more_departures(self, departures: int) -> None:
         _log.info(
-            "Received {notes} more notes.", event="notes", notes=self._notes - NOTES_PER_SECOND
+            "{departures} more musicians have left the orchestra.",
+            event="departures",
+            departures=departures,
         )
 
     def refused(self, peer: str, status: int, reason: str) -> None:

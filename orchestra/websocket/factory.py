@@ -22,6 +22,7 @@ from orchestra.websocket.backpressure import Backpressure
 from orchestra.websocket.close_codes import GOING_AWAY
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
+from orchestra.websocket.opening import class_attributes
 from orchestra.websocket.protocol import OrchestraProtocol
 
 MAX_MESSAGE_SIZE = 1024 * 1024
@@ -126,14 +127,10 @@ class OrchestraFactory(WebSocketServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol for a connection."""
-        # Autobahn copies its options to each connection, and formats a list of them for its log.
-        # As attributes of a class they cost a connection nothing.
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
-            options = {name: getattr(self, name) for name in self.protocol.CONFIG_ATTRS}
-            options["perMessageCompressionAccept"] = staticmethod(self.perMessageCompressionAccept)
-            body = {**options, "CONFIG_ATTRS": (), "factory": self}
-            self._configured = type(self.protocol.__name__, (self.protocol,), body)
+            name, bases = self.protocol.__name__, (self.protocol,)
+            self._configured = type(name, bases, class_attributes(self))
         return self._configured()
 
     def register(self, client: OrchestraProtocol) -> None:
@@ -210,8 +207,12 @@ class OrchestraFactory(WebSocketServerFactory):
         timer = self.reactor.callLater(grace, self._abort_all)
         return drained.addCallback(lambda _: timer.cancel() if timer.active() else None)
 
+    def report(self, failure: Failure, what: str) -> None:
+        """Log what an application's own code raised, and what it was that failed."""
+        self._log.failure("{what}", failure, what=what)
+
     def _report(self, error: Exception, what: str) -> None:
-        self._log.failure("{what}", Failure(error), what=what)
+        self.report(Failure(error), what)
 
     def _abort_all(self) -> None:
         self._log.warn(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import iscoroutine
 from random import randbytes
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
@@ -18,6 +22,7 @@ from orchestra.subscriber import Subscriber
 from orchestra.urls import BadTargetError, Target, parse_target
 from orchestra.websocket.close_codes import SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
+from orchestra.websocket.opening import Handshake, read_handshake
 from orchestra.websocket.outflow import Outflow
 from orchestra.websocket.reader import read_burst
 
@@ -47,7 +52,10 @@ class OrchestraProtocol(WebSocketServerProtocol):
     factory: OrchestraFactory
     transport: Any  # of whatever kind the endpoint makes
     peer: str
+    allowedOrigins: list[str]
     closeHandshakeTimeout: float
+    openHandshakeTimeout: float
+    trustXForwardedFor: int
     maxMessagePayloadSize: int
     wasClean: bool
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
@@ -77,16 +85,84 @@ class OrchestraProtocol(WebSocketServerProtocol):
         self.write = self._outflow.write
         super().connectionMade()
 
+    def _connectionMade(self) -> None:
+        # What else Autobahn does here has been done by opening.class_attributes.
+        self.factory.countConnections += 1
+        if self.openHandshakeTimeout > 0:
+            self.openHandshakeTimeoutCall = self.factory._batched_timer.call_later(
+                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
+            )
+
     def processHandshake(self) -> None:
         """Read the handshake, if there is room for one more client."""
-        if not self.factory.is_full:
+        if self.factory.is_full:
+            if b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
+                self.failHandshake("the server is full", 503)
+            return
+        any_origin = self.allowedOrigins == ["*"]
+        handshake = None
+        if not self.trustXForwardedFor:
+            handshake = read_handshake(self.data, any_origin)
+        if handshake is None:
             super().processHandshake()
-        elif b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
-            self.failHandshake("the server is full", 503)
+        else:
+            self._shake_hands(handshake)
 
-    def onConnect(self, request: ConnectionRequest) -> None:
+    def _shake_hands(self, handshake: Handshake) -> None:
+        # What Autobahn would have found, under the names that it has there.
+        headers = handshake.headers
+        self.http_request_data = self.data[: handshake.size]
+        self.data = self.data[handshake.size :]
+        self.http_status_line = handshake.request_line
+        self.http_headers = headers
+        self.http_request_uri = handshake.target
+        self.http_request_path, _, query = handshake.target.partition("?")
+        self.http_request_params = parse_qs(query) if query else {}
+        self.http_request_host = handshake.host
+        self.websocket_version = 13
+        self.websocket_protocols = []
+        self.websocket_origin = headers.get("origin", "")
+        self.websocket_extensions = []
+        if "sec-websocket-extensions" in headers:
+            self.websocket_extensions = self._parseExtensionsHeader(
+                headers["sec-websocket-extensions"]
+            )
+        self._wskey = headers["sec-websocket-key"]
+        request = ConnectionRequest(
+            self.peer,
+            headers,
+            self.http_request_host,
+            self.http_request_path,
+            self.http_request_params,
+            self.websocket_version,
+            self.websocket_origin,
+            self.websocket_protocols,
+            self.websocket_extensions,
+        )
+        try:
+            answer: Any = self.onConnect(request)
+        except Exception as error:
+            self._refuse(Failure(error))
+            return
+        if isinstance(answer, Deferred) or iscoroutine(answer):  # of a subclass
+            maybeDeferred(lambda: answer).addCallbacks(self.succeedHandshake, self._refuse)
+        else:
+            self.succeedHandshake(answer)
+
+    def _refuse(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, ConnectionDeny):
+            self.failHandshake(str(error.reason), error.code)
+        else:
+            self.factory.report(failure, "a connection could not be admitted")
+            self.failHandshake("internal server error", 500)
+
+    def onConnect(
+        self, request: ConnectionRequest
+    ) -> str | tuple[str | None, dict[str, str]] | None:
         """Admit or refuse a client that has sent a correct handshake.
 
+        :returns: ``None``: no subprotocol is spoken.
         :raises ConnectionDeny: with the HTTP status and the reason of the refusal.
         """
         if not self.factory.accepting:
@@ -98,6 +174,7 @@ class OrchestraProtocol(WebSocketServerProtocol):
             self.target = parse_target(self.http_request_uri)
         except BadTargetError as error:
             raise ConnectionDeny(error.status, str(error)) from None
+        return None
 
     def failHandshake(
         self,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from orchestra.observe.activity import MAX_NOTE, ActivityLog, printable
+from orchestra.observe.activity import MAX_NOTE, MOVES_PER_SECOND, ActivityLog, printable
 from tests.events import captured, lines, named
 
 
@@ -118,3 +118,36 @@ def test_refusals_and_evictions_are_logged(clock: Clock) -> None:
         "A musician in a\\u2028b was too slow and is asked to leave.",
     ]
     assert [event["log_level"].name for event in events] == ["info", "warn"]
+
+
+def test_a_storm_of_arrivals_is_summarized(clock: Clock) -> None:
+    """A hundred a second are logged one by one; so are departures, which are counted apart."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        for count in range(MOVES_PER_SECOND + 30):
+            activity.joined("a peer", "main", count)
+        for count in range(MOVES_PER_SECOND + 20):
+            activity.left("a peer", "main", count, 1000, "")
+        clock.advance(1)
+        activity.joined("a peer", "main", 1)
+    assert len(named(events, "joined")) == MOVES_PER_SECOND + 1
+    assert len(named(events, "left")) == MOVES_PER_SECOND
+    assert lines(events)[-3:] == [
+        "30 more musicians have joined the orchestra!",
+        "20 more musicians have left the orchestra.",
+        "A new musician has joined the orchestra!",
+    ]
+
+
+def test_what_was_only_counted_is_not_lost_at_the_end(clock: Clock) -> None:
+    """A server that stops logs it before the second is over, and only once."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.notes("a peer", "main", 1, [(b"a", False)] * 25)
+        activity.flush()
+        activity.flush()
+        clock.advance(1)
+        activity.notes("a peer", "main", 1, [(b"b", False)])
+        activity.flush()
+    assert len(named(events, "note")) == 11
+    assert named(events, "notes") == [{"event": "notes", "notes": 15}]

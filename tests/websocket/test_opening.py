@@ -1,0 +1,229 @@
+"""How connections begin, held against how Autobahn begins them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from orchestra.websocket.factory import OrchestraFactory
+from orchestra.websocket.opening import read_handshake
+from orchestra.websocket.protocol import OrchestraProtocol
+from tests.events import captured, named
+from tests.memory import MemoryClient, MemoryTransport, join
+
+COMMON = {
+    "Host": "localhost:8080",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+BROWSER = {
+    **COMMON,
+    "Connection": "keep-alive, Upgrade",
+    "Origin": "https://example.com",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)",
+    "Accept-Language": "en-GB,en;q=0.5",
+    "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
+    "Cookie": "seat=12; part=second violin",
+}
+
+
+class Plain(OrchestraProtocol):
+    """A connection that has its handshake read by Autobahn."""
+
+    processHandshake = WebSocketServerProtocol.processHandshake
+
+
+class AsAutobahn(Plain):
+    """One that gets what it begins with from Autobahn, too."""
+
+    _connectionMade = WebSocketServerProtocol._connectionMade
+
+
+def request(headers: Any, line: str = "GET /strings?last=1 HTTP/1.1") -> bytes:
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return "\r\n".join([line, *(f"{n}: {v}" for n, v in pairs), "", ""]).encode("iso-8859-1")
+
+
+def answered(
+    protocol: type[OrchestraProtocol], clock: Clock, data: bytes, **options: Any
+) -> tuple[bytes, dict[str, Any]]:
+    """What a factory answers to a request, and what its protocol knows of it."""
+    factory = OrchestraFactory(reactor=clock, **options)
+    factory.protocol = protocol
+    server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+    transport = MemoryTransport(server)
+    server.makeConnection(transport)
+    server.dataReceived(data)
+    answer = bytes(transport.buffer)
+    known = {
+        name: getattr(server, name, None)
+        for name in (
+            *("http_headers", "http_request_data", "http_request_uri", "http_request_host"),
+            *("http_request_path", "http_request_params", "http_status_line", "data", "state"),
+            *("websocket_version", "websocket_protocols", "websocket_origin", "_wskey"),
+            *("websocket_extensions", "websocket_protocol_in_use", "peer", "target"),
+        )
+    }
+    server.abort()
+    return answer, known
+
+
+VALUES = st.sampled_from(
+    [
+        *("localhost", "localhost:80", "localhost:http", "[::1]:8080", "[::1]", "", "a b", "höst"),
+        *("websocket", "WebSocket", "h2c", "h2c, websocket", "Upgrade", "keep-alive", "close"),
+        *("13", "8", "7", "013", "x", "13, 13"),
+        *("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=", "dGhl!HNhbXBsZSBub25jZQ=="),
+        *("https://example.com", "http://example.com:8080", "null", "file:///etc", "example.com"),
+        *("chat", "chat, chat", "permessage-deflate", "x; y=1", "10.0.0.1, 10.0.0.2"),
+    ]
+)
+NAMES = st.sampled_from(
+    [*BROWSER, "origin", "HOST", "Sec-WebSocket-Protocol", "X-Forwarded-For", "X Y", "", "Bad\x0b"]
+)
+LINES = st.sampled_from(
+    [
+        *("GET / HTTP/1.1", "GET /a/b%20c HTTP/1.1", "GET /?last=2&echo=0 HTTP/1.1"),
+        *("GET  / HTTP/1.1", "GET /#x HTTP/1.1", "GET http://localhost/ HTTP/1.1"),
+        *("POST / HTTP/1.1", "GET / HTTP/1.0", "GET /", "GET //host/x HTTP/1.1", "get / HTTP/1.1"),
+        *("GET /?a=%ff&b HTTP/1.1", "GET /;p?x HTTP/1.1", "GET /[x HTTP/1.1"),
+    ]
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    line=LINES,
+    start=st.sampled_from([COMMON, BROWSER]),
+    without=st.sets(NAMES, max_size=1),
+    more=st.lists(st.tuples(NAMES, VALUES), max_size=2),
+    rest=st.sampled_from([b"", b"\x81\x85\0\0\0\0hello"]),
+    compress=st.booleans(),
+)
+@example("GET / HTTP/1.1", COMMON, set(), [], b"", False)
+@example("GET / HTTP/1.1", BROWSER, set(), [], b"\x81\x85\0\0\0\0hello", True)
+@example("GET / HTTP/1.1", COMMON, {"Host"}, [("Host", "localhost:http")], b"", False)
+@example("GET / HTTP/1.1", COMMON, set(), [("Origin", "example.com")], b"", False)
+def test_it_is_autobahns_handshake_but_faster(
+    clock: Clock,
+    line: str,
+    start: dict[str, str],
+    without: set[str],
+    more: list[tuple[str, str]],
+    rest: bytes,
+    compress: bool,
+) -> None:
+    """Whatever is asked for and however, the answer is the same, and so is what is known."""
+    headers = [(name, value) for name, value in start.items() if name not in without]
+    data = request([*headers, *more], line) + rest
+    assert answered(OrchestraProtocol, clock, data, compress=compress) == answered(
+        Plain, clock, data, compress=compress
+    )
+
+
+@pytest.mark.parametrize("headers", [COMMON, BROWSER])
+def test_what_common_clients_send_is_read_directly(headers: dict[str, str]) -> None:
+    """A plain client's request and a browser's are common."""
+    data = request(headers)
+    handshake = read_handshake(data + b"\x81", any_origin=True)
+    assert handshake is not None
+    assert handshake.size == len(data)
+    assert handshake.target == "/strings?last=1"
+    assert read_handshake(data[:-1], any_origin=True) is None
+
+
+def test_origins_are_for_autobahn_to_judge() -> None:
+    """Where not all of them are allowed, a request with an origin is not common."""
+    assert read_handshake(request(COMMON), any_origin=False) is not None
+    assert read_handshake(request(BROWSER), any_origin=False) is None
+
+
+def test_a_connection_begins_as_autobahns(clock: Clock) -> None:
+    """Each attribute that Autobahn sets on a new connection is there, with the same value."""
+    factory = OrchestraFactory(reactor=clock, compress=True, ping_interval=7)
+    ours = factory.buildProtocol(None)
+    factory.protocol = AsAutobahn
+    theirs: Any = AsAutobahn()
+    theirs.factory = factory
+    for server in (ours, theirs):
+        server.makeConnection(MemoryTransport(server))
+    names = set(vars(theirs)) - {"factory", "_outflow", "write", "transport", "connected"}
+    assert len(names) > 40
+    for name in names:
+        mine, its = getattr(ours, name), getattr(theirs, name)
+        assert type(mine) is type(its), name
+        if isinstance(its, (bool, int, float, str, bytes, list)):
+            assert mine == its, name
+    assert len(vars(ours)) < 15
+    assert factory.countConnections == 2
+    for server in (ours, theirs):
+        server.abort()
+
+
+def test_objects_of_a_connection_are_its_own(clock: Clock) -> None:
+    """What is made on demand is made for each connection."""
+    factory = OrchestraFactory(reactor=clock)
+    one, two = join(factory), join(factory)
+    assert one.server.trafficStats is one.server.trafficStats
+    assert one.server.trafficStats is not two.server.trafficStats
+    assert one.server.utf8validator is not two.server.utf8validator
+    one.vanish()
+    two.vanish()
+
+
+class Doorkeeper(OrchestraProtocol):
+    """Admits later, or not at all, as an application's own protocol may."""
+
+    answer: Any = None
+
+    def onConnect(self, request: Any) -> Any:
+        super().onConnect(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def guarded(clock: Clock) -> OrchestraFactory:
+    factory = OrchestraFactory(reactor=clock)
+    factory.protocol = type("Guarded", (Doorkeeper,), {})
+    return factory
+
+
+def test_an_application_may_take_its_time_to_admit(guarded: OrchestraFactory) -> None:
+    """A Deferred is waited for, and its failure is a refusal."""
+    for failure, status in ((None, 101), (ConnectionDeny(403, "not you"), 403)):
+        guarded.protocol.answer = decision = Deferred[None]()
+        client = MemoryClient(guarded)
+        assert client.transport.take() == b""
+        if failure is None:
+            decision.callback(None)
+        else:
+            decision.errback(failure)
+        assert client.transport.take().startswith(b"HTTP/1.1 %d " % status)
+        client.vanish()
+
+
+def test_an_application_that_fails_gives_nothing_away(guarded: OrchestraFactory) -> None:
+    """The client learns that something failed, the log what it was."""
+    guarded.protocol.answer = RuntimeError("the password is swordfish")
+    with captured() as events:
+        client = MemoryClient(guarded)
+        client.read()
+    assert client.refusal.status_code == 500
+    assert client.refusal.reason_phrase == "internal server error"
+    failures = [event["log_failure"] for event in events if "log_failure" in event]
+    assert [str(failure.value) for failure in failures] == ["the password is swordfish"]
+    assert [event["status"] for event in named(events, "refused")] == [500]
