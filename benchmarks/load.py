@@ -1,0 +1,363 @@
+"""The load client. It runs as a process of its own: ``python -m benchmarks.load JOB``.
+
+A job is a JSON object: ``do`` names one of the functions here, ``port`` and ``pid`` are the
+server's, the rest are the function's arguments. The result is printed as JSON.
+
+It is built to cost far less than any server: sockets are polled, and what comes is counted in
+bytes, for all messages of a run have the same size. Only samples of it are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from benchmarks.system import allow_open_files, cores, cpu, memory
+from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake
+
+PATIENCE = 10.0
+"""How long nothing may happen, in seconds, before a job gives up."""
+
+AT_ONCE = 64
+"""How many handshakes may be under way at the same time."""
+
+_PORTS_PER_ADDRESS = 20_000
+
+
+class Client:
+    """One connection: what it has sent and received, and what it could not send yet."""
+
+    def __init__(self, port: int, number: int) -> None:
+        """
+        :param number: chooses the address, since one has not ports for all.
+        """
+        address = f"127.0.0.{1 + number // _PORTS_PER_ADDRESS}"
+        self.socket = socket.create_connection((address, port), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(handshake(port))
+        self.sent = 0  # messages
+        self.received = 0  # bytes
+        self.rest = b""
+
+    def shaken(self) -> None:
+        """Wait for the server's side of the handshake."""
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            byte = self.socket.recv(1)
+            if not byte:
+                break
+            answer += byte
+        if not answer.startswith(b"HTTP/1.1 101"):
+            raise ConnectionError(f"refused: {answer[:60]!r}")
+        self.socket.setblocking(False)
+
+    def send(self, data: bytes) -> None:
+        """Send frames, or as much of them as the socket takes now."""
+        self.rest += data
+        with suppress(BlockingIOError):
+            self.rest = self.rest[self.socket.send(self.rest) :]
+
+
+def join(port: int, count: int) -> list[Client]:
+    """Connect so many clients, with no more than :data:`AT_ONCE` handshakes under way."""
+    clients: list[Client] = []
+    for number in range(count):
+        clients.append(Client(port, number))
+        if number >= AT_ONCE:
+            clients[number - AT_ONCE].shaken()
+    for client in clients[-AT_ONCE:]:
+        client.shaken()
+    return clients
+
+
+class Crowd:
+    """Many clients that hear everything, of whom the first few play."""
+
+    def __init__(self, port: int, clients: int, players: int, size: int) -> None:
+        """
+        :param size: bytes of payload of each message.
+        """
+        self.clients = join(port, clients)
+        self.players = self.clients[:players]
+        self._messages = Stamped(size)
+        self._buffer = memoryview(bytearray(1 << 20))
+        self._by_fd = {client.socket.fileno(): client for client in self.clients}
+        self._poll = select.epoll()
+        for fd in self._by_fd:
+            self._poll.register(fd, select.EPOLLIN)
+        # One in so many is looked at; the players are not special.
+        self._sampled = set(list(self._by_fd)[:: max(1, clients // 50)])
+        self.ages: list[float] = []
+        self.reply = 0
+        """How many bytes a message is as the server sends it."""
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        # By a first message, which everybody hears.
+        self.clients[0].send(self._messages.frame())
+        heard = b""
+        self.clients[0].socket.setblocking(True)
+        while not (size := frame_size(heard)) or len(heard) < size:
+            heard += self.clients[0].socket.recv(65536)
+        self.clients[0].socket.setblocking(False)
+        self.clients[0].received = len(heard)
+        deadline = time.monotonic() + PATIENCE
+        while any(client.received < size for client in self.clients):
+            if time.monotonic() > deadline:
+                raise TimeoutError("not everybody heard the first message")
+            self.hear(0.1)
+        for client in self.clients:
+            client.received = 0
+        self.reply = size
+
+    def play(self, player: Client, count: int) -> None:
+        """Have a player play so many messages at once."""
+        player.sent += count
+        player.send(self._messages.frame() * count)
+
+    def push(self) -> None:
+        """Send what players could not send before."""
+        for player in self.players:
+            if player.rest:
+                player.send(b"")
+
+    def hear(self, timeout: float) -> list[Client]:
+        """Receive what there is.
+
+        Of some clients, the age of the last whole message in each piece received is kept.
+
+        :param timeout: seconds to wait for something.
+        :returns: those who received something.
+        """
+        heard = []
+        for fd, _ in self._poll.poll(timeout, len(self.clients)):
+            client = self._by_fd[fd]
+            try:
+                size = client.socket.recv_into(self._buffer)
+            except BlockingIOError:
+                continue
+            if not size:
+                raise ConnectionError("the server has closed a connection")
+            client.received += size
+            if self.reply and fd in self._sampled:
+                end = size - client.received % self.reply
+                if end >= STAMP:
+                    waited = age(bytes(self._buffer[end - STAMP : end]))
+                    if waited is not None:
+                        self.ages.append(waited)
+            heard.append(client)
+        return heard
+
+    def deliveries(self) -> float:
+        """How many messages have been heard, by all clients together."""
+        return sum([client.received for client in self.clients]) / self.reply
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """The value that so large a share of them does not exceed; ``None`` of nothing."""
+    if not values:
+        return None
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def latency(ages: list[float]) -> dict[str, float | None]:
+    """What is told of the samples of a run, in milliseconds."""
+    shares = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
+    found = {name: percentile(ages, share) for name, share in shares.items()}
+    return {name: None if value is None else value * 1000 for name, value in found.items()}
+
+
+def saturated(
+    port: int, pid: int, clients: int, players: int, window: int, size: int, seconds: float
+) -> dict[str, float | None]:
+    """As much as the server can do: each player keeps some of its own messages in flight.
+
+    How many of a client's messages came back is what it heard, divided by the number of players,
+    since all play at the same pace.
+
+    :param window: messages of its own that a player has in flight.
+    :param seconds: how long is measured, after a fifth of it for warming up.
+    """
+    crowd = Crowd(port, clients, players, size)
+
+    def run(until: float) -> None:
+        while time.monotonic() < until:
+            for client in crowd.hear(1.0):
+                if client.sent:
+                    echoed = client.received // crowd.reply // players
+                    if missing := window - (client.sent - echoed):
+                        crowd.play(client, missing)
+            crowd.push()
+
+    for player in crowd.players:
+        crowd.play(player, window)
+    run(time.monotonic() + seconds / 5)
+    crowd.ages.clear()
+    deliveries, start, used = crowd.deliveries(), time.monotonic(), cpu(pid)
+    run(start + seconds)
+    elapsed, delivered = time.monotonic() - start, crowd.deliveries() - deliveries
+    return {
+        "deliveries_per_s": delivered / elapsed,
+        "cpu_us_per_delivery": (cpu(pid) - used) * 1e6 / delivered if delivered else None,
+        **latency(crowd.ages),
+    }
+
+
+def paced(
+    port: int, pid: int, clients: int, players: int, rate: float, size: int, seconds: float
+) -> dict[str, float | None]:
+    """A steady load.
+
+    :param rate: messages a second, of all players together.
+    """
+    crowd = Crowd(port, clients, players, size)
+    used, start, sent = cpu(pid), time.monotonic(), 0
+    total = int(rate * seconds)
+    deadline = start + seconds + min(seconds, PATIENCE)
+    while (now := time.monotonic()) < deadline:
+        for _ in range(min(int((now - start) * rate), total) - sent):
+            crowd.play(crowd.players[sent % players], 1)
+            sent += 1
+        crowd.push()
+        crowd.hear(0.001)
+        if sent == total and crowd.deliveries() >= total * clients:
+            break
+    delivered = crowd.deliveries()
+    return {
+        "delivered": delivered / (total * clients),
+        "cpu_us_per_delivery": (cpu(pid) - used) * 1e6 / delivered if delivered else None,
+        **latency(crowd.ages),
+    }
+
+
+def connections(port: int, pid: int, clients: int) -> dict[str, float | None]:
+    """Clients that join and then do nothing."""
+    join(port, AT_ONCE)  # which are gone at once: the first connections cost more than others
+    time.sleep(0.3)
+    used, held = cpu(pid), memory(pid)
+    joined = join(port, clients)
+    time.sleep(0.3)
+    return {
+        "cpu_us_per_connection": (cpu(pid) - used) * 1e6 / len(joined),
+        "kib_per_connection": (memory(pid) - held) / 1024 / len(joined),
+    }
+
+
+def stalled(
+    port: int, pid: int, readers: int, megabytes: float, size: int, window: int
+) -> dict[str, float | None]:
+    """A player that plays a great deal, with readers that never read.
+
+    :param readers: how many there are.
+    :param size: bytes of payload of each message.
+    :param window: messages that the player has in flight.
+    """
+    silent = join(port, readers)
+    for client in silent:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    player = Client(port, 0)
+    player.shaken()
+    message = frame(b"x" * size)
+    total = int(megabytes * 1e6 / size)
+    before = peak = memory(pid)
+    buffer = bytearray(1 << 20)
+    start = last = time.monotonic()
+    while player.received < total * size and time.monotonic() - last < PATIENCE:
+        while player.sent < total and not player.rest:
+            if player.sent - player.received // size >= window:
+                break
+            player.sent += 1
+            player.send(message)
+        wants = [player.socket] if player.rest else []
+        readable, writable, _ = select.select([player.socket], wants, [], 0.05)
+        if writable:
+            player.send(b"")
+        if readable:
+            received = player.socket.recv_into(buffer)
+            if not received:
+                break
+            player.received += received
+            last = time.monotonic()
+        peak = max(peak, memory(pid))
+    elapsed = last - start
+    finished = player.received >= total * size
+    return {
+        "growth_mib": (peak - before) / 2**20,
+        "seconds": elapsed if finished else None,
+    }
+
+
+def round_trip(port: int, pid: int, size: int, seconds: float) -> dict[str, float | None]:
+    """One client, one message at a time."""
+    client = Client(port, 0)
+    client.shaken()
+    client.socket.setblocking(True)
+    message = frame(b"x" * size)
+    waited: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        client.socket.sendall(message)
+        heard = client.socket.recv(65536)
+        while len(heard) < frame_size(heard):
+            heard += client.socket.recv(65536)
+        waited.append(time.perf_counter() - start)
+    steady = waited[len(waited) // 5 :]
+    return {
+        f"{name}_us": None if value is None else value * 1e6
+        for name, value in {
+            "p50": percentile(steady, 0.5),
+            "p99": percentile(steady, 0.99),
+        }.items()
+    }
+
+
+def idle(port: int, pid: int, clients: int, seconds: float) -> dict[str, float | None]:
+    """Clients that only answer pings."""
+    by_fd = {client.socket.fileno(): client for client in join(port, clients)}
+    poll = select.epoll()
+    for fd in by_fd:
+        poll.register(fd, select.EPOLLIN)
+    pings = 0
+    used, start = cpu(pid), time.monotonic()
+    while (left := start + seconds - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left, clients):
+            ping = by_fd[fd].socket.recv(4096)
+            if not ping:
+                raise ConnectionError("the server has closed a connection")
+            if ping[0] == 0x89:
+                by_fd[fd].send(frame(ping[2 : frame_size(ping)], opcode=10))
+                pings += 1
+    return {
+        "core_percent": (cpu(pid) - used) / seconds * 100,
+        "pings_per_s": pings / seconds,
+    }
+
+
+JOBS: dict[str, Callable[..., dict[str, float | None]]] = {
+    job.__name__: job for job in (saturated, paced, connections, stalled, round_trip, idle)
+}
+
+
+def main(text: str) -> None:
+    """Do a job and print what came of it."""
+    job: dict[str, Any] = json.loads(text)
+    allow_open_files()
+    os.sched_setaffinity(0, cores()[1])
+    try:
+        result: dict[str, Any] = JOBS[job.pop("do")](**job)
+    except (OSError, TimeoutError) as error:
+        result = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

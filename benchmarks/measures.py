@@ -1,0 +1,193 @@
+"""What is measured, and what of it is compared."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.servers import ROOT, Server, running
+
+PLAYERS = 10
+WINDOW = 16
+SIZE = 64
+"""Bytes of payload of each message, but where readers stall."""
+
+TIME_LIMIT = 120.0
+"""How long a job may take, in seconds, before it is stopped."""
+
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A row of the table."""
+
+    key: str
+    """Which of a measure's values it shows."""
+
+    title: str
+    unit: str
+    scale: float = 1.0
+    """What the value is divided by to be in that unit."""
+
+    plus: bool = False
+    """Whether more of it is better."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that is measured of each server, in a process of its own."""
+
+    name: str
+    job: Mapping[str, Any]
+    """What the load client is asked to do; see :mod:`benchmarks.load`."""
+
+    figures: Sequence[Figure] = ()
+    """The rows that it gives the table; a measure without any is for the plots."""
+
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    """With other arguments, what the time that it took is compared to."""
+
+    pings: bool = False
+    """Whether it makes sense only for servers that ping."""
+
+    def run(self, server: Server) -> Values:
+        """Measure a server.
+
+        :returns: the values, or ``{}`` with an ``error`` if that failed.
+        """
+        values = load(server, self.job)
+        if self.baseline and values.get("seconds"):
+            compared = load(server, {**self.job, **self.baseline}).get("seconds")
+            values["slowdown"] = values["seconds"] / compared if compared else None
+        return values
+
+
+def load(server: Server, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the load client do a job with a fresh process of a server."""
+    try:
+        with running(server) as target:
+            text = json.dumps({**job, "port": target.port, "pid": target.pid})
+            command = [sys.executable, "-m", "benchmarks.load", text]
+            ended = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=TIME_LIMIT
+            )
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        return {"error": str(error)}
+    if ended.returncode:
+        return {"error": (ended.stderr.strip().splitlines() or ["it failed"])[-1]}
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def saturated(clients: int, seconds: float, in_table: bool = True) -> Measure:
+    """As much as each server can do."""
+    title = f"{clients:,} clients, saturated"
+    job = {"do": "saturated", "clients": clients, "players": PLAYERS, "window": WINDOW}
+    figures = [Figure("deliveries_per_s", title, "M deliveries/s", 1e6, plus=True)]
+    return Measure(
+        f"saturated-{clients}",
+        {**job, "size": SIZE, "seconds": seconds},
+        figures if in_table else (),
+    )
+
+
+def paced(clients: int, rate: float, seconds: float, in_table: bool = True) -> Measure:
+    """The same load for each server."""
+    title = f"{clients:,} clients, {rate:g} messages/s"
+    job = {"do": "paced", "clients": clients, "players": PLAYERS, "rate": rate}
+    figures = [
+        Figure("cpu_us_per_delivery", f"{title}: CPU per delivery", "µs"),
+        Figure("p50_ms", f"{title}: latency p50", "ms"),
+        Figure("p99_ms", f"{title}: latency p99", "ms"),
+        Figure("p999_ms", f"{title}: latency p99.9", "ms"),
+        Figure("delivered", f"{title}: delivered in time", "%", 0.01, plus=True),
+    ]
+    return Measure(
+        f"paced-{clients}-{rate:g}",
+        {**job, "size": SIZE, "seconds": seconds},
+        figures if in_table else (),
+    )
+
+
+def connections(clients: int) -> Measure:
+    """What a connection costs."""
+    return Measure(
+        "connections",
+        {"do": "connections", "clients": clients},
+        [
+            Figure("cpu_us_per_connection", f"{clients:,} joining: CPU per connection", "µs"),
+            Figure("kib_per_connection", f"{clients:,} idle: memory per connection", "KiB"),
+        ],
+    )
+
+
+def stalled(readers: int, megabytes: float) -> Measure:
+    """What readers that never read cost the server and the others."""
+    title = f"{readers} stalled readers, {megabytes:g} MB"
+    job = {"do": "stalled", "readers": readers, "megabytes": megabytes}
+    return Measure(
+        "stalled",
+        {**job, "size": 16384, "window": 64},
+        [
+            Figure("growth_mib", f"{title}: memory grows by", "MiB"),
+            Figure("slowdown", f"{title}: time of the others' echo", "times as long"),
+        ],
+        baseline={"readers": 0},
+    )
+
+
+def round_trip(seconds: float) -> Measure:
+    """How long a single message takes, there and back."""
+    return Measure(
+        "round-trip",
+        {"do": "round_trip", "size": SIZE, "seconds": seconds},
+        [
+            Figure("p50_us", "one client: round trip p50", "µs"),
+            Figure("p99_us", "one client: round trip p99", "µs"),
+        ],
+    )
+
+
+def idle(clients: int, seconds: float) -> Measure:
+    """What pings cost."""
+    return Measure(
+        "idle",
+        {"do": "idle", "clients": clients, "seconds": seconds},
+        [Figure("core_percent", f"{clients:,} idle, with pings: CPU", "% of a core")],
+        pings=True,
+    )
+
+
+FULL: Sequence[Measure] = (
+    *(saturated(clients, 2.0) for clients in (10, 200, 1000)),
+    *(saturated(clients, 2.0, in_table=False) for clients in (30, 100, 3000, 10000)),
+    paced(1000, 200, 5.0),
+    *(paced(1000, rate, 3.0, in_table=False) for rate in (25, 50, 100, 400, 800, 1600)),
+    connections(3000),
+    stalled(50, 200),
+    round_trip(2.0),
+    idle(10000, 60.0),
+)
+SHORT: Sequence[Measure] = (
+    *(saturated(clients, 0.8) for clients in (10, 200, 1000)),
+    paced(1000, 200, 1.5),
+    *(paced(1000, rate, 1.0, in_table=False) for rate in (50, 800)),
+    connections(1000),
+    stalled(50, 40),
+    round_trip(0.5),
+)
+
+
+def median(rounds: Sequence[Mapping[str, Any]]) -> Values:
+    """The median of each value over the rounds in which it could be measured."""
+    values: Values = {}
+    for name in {name: None for found in rounds for name in found if name != "error"}:
+        known = [found[name] for found in rounds if found.get(name) is not None]
+        values[name] = statistics.median(known) if known else None
+    return values
