@@ -7,6 +7,7 @@ import queue
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import trustme
 from websockets.sync.client import ClientConnection, connect
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
@@ -89,6 +91,18 @@ class Server:
         while (line := self._lines.get(timeout=PATIENCE)) is not None:
             self.log.append(line)
         return status
+
+
+def tls_endpoint(folder: Path) -> tuple[str, ssl.SSLContext]:
+    """Where to listen with a certificate of our own, and what a client trusts it by."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    key, chain = folder / "key.pem", folder / "cert.pem"
+    certificate.private_key_pem.write_to_path(str(key))
+    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={chain}", context
 
 
 @contextmanager

@@ -28,9 +28,10 @@ def node_folder(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def test_a_session_in_node(tmp_path: Path, node_folder: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--compress",)])
+def test_a_session_in_node(tmp_path: Path, node_folder: Path, options: tuple[str, ...]) -> None:
     """Text, binary, nothing and a great deal come back as they should, and so does a close."""
-    with serving(tmp_path) as server:
+    with serving(tmp_path, *options) as server:
         run = subprocess.run(
             ["node", "session.mjs", server.url("/node")],
             cwd=node_folder,

@@ -7,17 +7,15 @@ import resource
 import select
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import trustme
 from websockets.sync.client import connect, unix_connect
 
-from tests.end_to_end.server import PATIENCE, TWISTD, serving, started
+from tests.end_to_end.server import PATIENCE, TWISTD, serving, started, tls_endpoint
 
 
 def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -50,14 +48,7 @@ def test_python_m_twisted(tmp_path: Path) -> None:
 
 def test_tls(tmp_path: Path) -> None:
     """An endpoint string with key and certificate is all it takes; the client verifies."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    key, chain = tmp_path / "key.pem", tmp_path / "cert.pem"
-    certificate.private_key_pem.write_to_path(str(key))
-    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    endpoint = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={chain}"
+    endpoint, context = tls_endpoint(tmp_path)
     with serving(tmp_path, "--listen", endpoint) as server:
         server.url = lambda path="/": f"wss://127.0.0.1:{server.port}{path}"
         with server.connect(ssl=context) as alice, server.connect(ssl=context) as bob:
