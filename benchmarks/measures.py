@@ -35,9 +35,6 @@ class Figure:
     scale: float = 1.0
     """What the value is divided by to be in that unit."""
 
-    plus: bool = False
-    """Whether more of it is better."""
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -55,6 +52,15 @@ class Measure:
 
     pings: bool = False
     """Whether it makes sense only for servers that ping."""
+
+    @property
+    def words(self) -> str:
+        """What is done, in words; empty if that does not show in the table."""
+        if not self.figures:
+            return ""
+        words = self.figures[0].title.partition(",")[0]
+        details = [f"{key} {value}" for key, value in self.job.items() if key != "do"]
+        return f"{words}: {', '.join(details)}"
 
     def run(self, server: Server) -> Values:
         """Measure a server.
@@ -87,9 +93,10 @@ def load(server: Server, job: Mapping[str, Any]) -> dict[str, Any]:
 
 def saturated(clients: int, seconds: float, in_table: bool = True) -> Measure:
     """As much as each server can do."""
-    title = f"{clients:,} clients, saturated"
     job = {"do": "saturated", "clients": clients, "players": PLAYERS, "window": WINDOW}
-    figures = [Figure("deliveries_per_s", title, "M deliveries/s", 1e6, plus=True)]
+    figures = [
+        Figure("deliveries_per_s", f"saturated, {clients:,} clients", "M deliveries/s", 1e6)
+    ]
     return Measure(
         f"saturated-{clients}",
         {**job, "size": SIZE, "seconds": seconds},
@@ -99,14 +106,13 @@ def saturated(clients: int, seconds: float, in_table: bool = True) -> Measure:
 
 def paced(clients: int, rate: float, seconds: float, in_table: bool = True) -> Measure:
     """The same load for each server."""
-    title = f"{clients:,} clients, {rate:g} messages/s"
     job = {"do": "paced", "clients": clients, "players": PLAYERS, "rate": rate}
     figures = [
-        Figure("cpu_us_per_delivery", f"{title}: CPU per delivery", "µs"),
-        Figure("p50_ms", f"{title}: latency p50", "ms"),
-        Figure("p99_ms", f"{title}: latency p99", "ms"),
-        Figure("p999_ms", f"{title}: latency p99.9", "ms"),
-        Figure("delivered", f"{title}: delivered in time", "%", 0.01, plus=True),
+        Figure("cpu_us_per_delivery", "paced, CPU per delivery", "µs"),
+        Figure("p50_ms", "paced, latency p50", "ms"),
+        Figure("p99_ms", "paced, latency p99", "ms"),
+        Figure("p999_ms", "paced, latency p99.9", "ms"),
+        Figure("delivered", "paced, delivered in time", "%", 0.01),
     ]
     return Measure(
         f"paced-{clients}-{rate:g}",
@@ -121,22 +127,21 @@ def connections(clients: int) -> Measure:
         "connections",
         {"do": "connections", "clients": clients},
         [
-            Figure("cpu_us_per_connection", f"{clients:,} joining: CPU per connection", "µs"),
-            Figure("kib_per_connection", f"{clients:,} idle: memory per connection", "KiB"),
+            Figure("cpu_us_per_connection", "joining, CPU per connection", "µs"),
+            Figure("kib_per_connection", "idle, memory per connection", "KiB"),
         ],
     )
 
 
 def stalled(readers: int, megabytes: float) -> Measure:
     """What readers that never read cost the server and the others."""
-    title = f"{readers} stalled readers, {megabytes:g} MB"
     job = {"do": "stalled", "readers": readers, "megabytes": megabytes}
     return Measure(
         "stalled",
         {**job, "size": 16384, "window": 64},
         [
-            Figure("growth_mib", f"{title}: memory grows by", "MiB"),
-            Figure("slowdown", f"{title}: time of the others' echo", "times as long"),
+            Figure("growth_mib", "stalled readers, growth of memory", "MiB"),
+            Figure("slowdown", "stalled readers, time of the player", "times that without"),
         ],
         baseline={"readers": 0},
     )
@@ -148,8 +153,8 @@ def round_trip(seconds: float) -> Measure:
         "round-trip",
         {"do": "round_trip", "size": SIZE, "seconds": seconds},
         [
-            Figure("p50_us", "one client: round trip p50", "µs"),
-            Figure("p99_us", "one client: round trip p99", "µs"),
+            Figure("p50_us", "round trip, p50", "µs"),
+            Figure("p99_us", "round trip, p99", "µs"),
         ],
     )
 
@@ -159,7 +164,7 @@ def idle(clients: int, seconds: float) -> Measure:
     return Measure(
         "idle",
         {"do": "idle", "clients": clients, "seconds": seconds},
-        [Figure("core_percent", f"{clients:,} idle, with pings: CPU", "% of a core")],
+        [Figure("core_percent", "idle with pings, CPU", "% of a core")],
         pings=True,
     )
 

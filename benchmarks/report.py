@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from benchmarks.measures import Figure, Measure, Values
@@ -24,7 +25,7 @@ def cell(figure: Figure, value: float | None, original: float | None) -> str:
     if value is None:
         return "-"
     text = number(value / figure.scale)
-    return f"{text} ({number(value / original)}x)" if original else text
+    return f"{text}\n{number(value / original)} x" if original else text
 
 
 def rows(
@@ -38,7 +39,7 @@ def rows(
                 cell(figure, found[name], None if name == original else found.get(original))
                 for name in names
             ]
-            yield [f"{figure.title}, {figure.unit}", *cells]
+            yield [f"{figure.title}\n{figure.unit}", *cells]
 
 
 def table(
@@ -51,8 +52,12 @@ def table(
     """
     title = "Medians"
     if original in labels:
-        title += f", and in parentheses their ratio to {labels[original]}"
-    made = Table("", *labels.values(), title=title)
+        title += f", and how many times that is what {labels[original]} has"
+    words = dict.fromkeys(measure.words for measure in measures if measure.words)
+    made = Table(title=title, caption="\n".join(words), caption_justify="left", box=SIMPLE)
+    made.add_column()
+    for label in labels.values():
+        made.add_column(label, justify="right")
     for row in rows(measures, list(labels), results, original):
         made.add_row(*row)
     return made

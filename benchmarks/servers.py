@@ -129,7 +129,7 @@ SERVERS = {
             _node,
             _said_by("node", "-p", "require('ws/package.json').version"),
         ),
-        Server("bun", "Bun publish", _bun, _said_by("node_modules/.bin/bun", "--version")),
+        Server("bun", "Bun", _bun, _said_by("node_modules/.bin/bun", "--version")),
         Server(
             "websockets",
             "websockets",
@@ -138,7 +138,7 @@ SERVERS = {
         ),
         Server(
             "autobahn",
-            "plain Autobahn",
+            "Autobahn",
             _python("autobahn_broadcast.py", "autobahn"),
             _package("autobahn"),
         ),
