@@ -11,6 +11,7 @@ mpl.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 
 from benchmarks.measures import Measure
 from benchmarks.report import Results
@@ -92,6 +93,9 @@ def _line(axes: Axes, points: Points, label: str, number: int, style: str = "-")
 def _finish(figure: Figure, axes: Axes, footer: str, path: Path) -> list[Path]:
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(EngFormatter(sep=" "))
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(True, which="major", alpha=0.4)
     if axes.lines:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
