@@ -23,7 +23,7 @@ NOTES_PER_SECOND = 10
 """How many notes are logged one by one within a second."""
 
 MOVES_PER_SECOND = 100
-"""How many arrivals, and how many departures, are logged one by one within a second."""
+"""How many arrivals, departures and refusals are each logged one by one within a second."""
 
 
 def printable(text: str, limit: int = MAX_NOTE) -> str:
@@ -75,7 +75,7 @@ class _Rate:
 
 
 class ActivityLog:
-    """Logs arrivals, notes and departures.
+    """Logs arrivals, refusals, notes and departures.
 
     They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
     :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
@@ -88,12 +88,13 @@ class ActivityLog:
         self._notes = _Rate(NOTES_PER_SECOND, clock, self._more_notes)
         self._arrivals = _Rate(MOVES_PER_SECOND, clock, self._more_arrivals)
         self._departures = _Rate(MOVES_PER_SECOND, clock, self._more_departures)
+        self._refusals = _Rate(MOVES_PER_SECOND, clock, self._more_refusals)
         self.evictions = 0
         """How many clients were too slow so far."""
 
     def flush(self) -> None:
         """Log what was only counted so far."""
-        for rate in (self._notes, self._arrivals, self._departures):
+        for rate in (self._notes, self._arrivals, self._departures, self._refusals):
             rate.flush()
 
     def joined(self, peer: str, channel: str, count: int) -> None:
@@ -167,18 +168,22 @@ class ActivityLog:
             departures=departures,
         )
 
+    def _more_refusals(self, refusals: int) -> None:
+        _log.info("Refused {refusals} more connections.", event="refusals", refusals=refusals)
+
     def refused(self, peer: str, status: int, reason: str) -> None:
         """A connection was refused before it became a WebSocket.
 
         :param status: the HTTP status.
         """
-        _log.info(
-            "Refused a connection from {peer}: {status} {reason}",
-            event="refused",
-            peer=peer,
-            status=status,
-            reason=printable(reason),
-        )
+        if self._refusals.admit():
+            _log.info(
+                "Refused a connection from {peer}: {status} {reason}",
+                event="refused",
+                peer=peer,
+                status=status,
+                reason=printable(reason),
+            )
 
     def evicted(self, peer: str, channel: str) -> None:
         """A client read too slowly and is being closed."""

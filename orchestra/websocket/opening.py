@@ -11,15 +11,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+
+if TYPE_CHECKING:
+    from orchestra.websocket.factory import OrchestraFactory
 
 # Without what a URL parser would take apart or refuse: "//" in front, and # ; [ \ ].
 _TARGET = re.compile(r"GET (/(?!/)[!-\"$-:<-Z^-~]*) HTTP/1\.1", re.ASCII)
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 _ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
+
+# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3).
+_REFUSAL_HEADERS = {
+    405: ("Allow", "GET"),
+    426: ("Upgrade", "websocket"),
+    503: ("Retry-After", "1"),
+}
 
 
 def class_attributes(factory: Any) -> dict[str, Any]:
@@ -103,3 +119,117 @@ def read_handshake(data: bytes, any_origin: bool) -> Handshake | None:
     ):
         return Handshake(request_line, target[1], host[1], headers, end + 4)
     return None
+
+
+class OpeningProtocol(WebSocketServerProtocol):
+    """The beginning of a connection, up to its handshake or its refusal.
+
+    It neither decides who is let in (``onConnect`` does) nor what becomes of the connection then.
+    """
+
+    factory: OrchestraFactory
+    peer: str
+    allowedOrigins: list[str]
+    openHandshakeTimeout: float
+    trustXForwardedFor: int
+    # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
+    # matters of it is logged by the factory's activity log.
+    log = make_logger(level="error")
+
+    def _connectionMade(self) -> None:
+        # What else Autobahn does here has been done by opening.class_attributes.
+        self.factory.countConnections += 1
+        if self.openHandshakeTimeout > 0:
+            self.openHandshakeTimeoutCall = self.factory._batched_timer.call_later(
+                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
+            )
+
+    def processHandshake(self) -> None:
+        """Read the handshake, if there is room for one more client."""
+        if self.factory.is_full:
+            if b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
+                self.failHandshake("the server is full", 503)
+            return
+        any_origin = self.allowedOrigins == ["*"]
+        handshake = None
+        if not self.trustXForwardedFor:
+            handshake = read_handshake(self.data, any_origin)
+        if handshake is None:
+            super().processHandshake()
+        else:
+            self._shake_hands(handshake)
+
+    def _shake_hands(self, handshake: Handshake) -> None:
+        # What Autobahn would have found, under the names that it has there.
+        headers = handshake.headers
+        self.http_request_data = self.data[: handshake.size]
+        self.data = self.data[handshake.size :]
+        self.http_status_line = handshake.request_line
+        self.http_headers = headers
+        self.http_request_uri = handshake.target
+        self.http_request_path, _, query = handshake.target.partition("?")
+        self.http_request_params = parse_qs(query) if query else {}
+        self.http_request_host = handshake.host
+        self.websocket_version = 13
+        self.websocket_protocols = []
+        self.websocket_origin = headers.get("origin", "")
+        self.websocket_extensions = []
+        if "sec-websocket-extensions" in headers:
+            self.websocket_extensions = self._parseExtensionsHeader(
+                headers["sec-websocket-extensions"]
+            )
+        self._wskey = headers["sec-websocket-key"]
+        request = ConnectionRequest(
+            self.peer,
+            headers,
+            self.http_request_host,
+            self.http_request_path,
+            self.http_request_params,
+            self.websocket_version,
+            self.websocket_origin,
+            self.websocket_protocols,
+            self.websocket_extensions,
+        )
+        try:
+            answer: Any = self.onConnect(request)
+        except Exception as error:
+            self._refuse(Failure(error))
+            return
+        if isinstance(answer, Deferred) or iscoroutine(answer):  # of a subclass
+            maybeDeferred(lambda: answer).addCallbacks(self.succeedHandshake, self._refuse)
+        else:
+            self.succeedHandshake(answer)
+
+    def _refuse(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, ConnectionDeny):
+            self.failHandshake(str(error.reason), error.code)
+        else:
+            self.factory.report(failure, "a connection could not be admitted")
+            self.failHandshake("internal server error", 500)
+
+    def failHandshake(
+        self,
+        reason: str,
+        code: int = 400,
+        responseHeaders: list[tuple[str, str]] | None = None,
+    ) -> None:
+        """Refuse the connection with an HTTP status and a reason."""
+        self.factory.activity.refused(self.peer, code, reason)
+        super().failHandshake(reason, code, responseHeaders)
+
+    def sendHttpErrorResponse(
+        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Answer with an HTTP status, and the reason both beside it and as the body."""
+        reason = reason.encode("ascii", "replace").decode()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(reason) + 1)),
+            ("Connection", "close"),
+            *(responseHeaders or ()),
+        ]
+        if code in _REFUSAL_HEADERS:
+            headers.append(_REFUSAL_HEADERS[code])
+        lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
+        self.sendData(("\r\n".join([*lines, "", reason]) + "\n").encode())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NOTSENT_LOWAT, socket
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -15,6 +15,9 @@ CHUNK = 32 * 1024
 
 UNSENT = 128 * 1024
 """How many bytes the kernel may hold for a connection, unsent."""
+
+_TCP = (socket.AF_INET, socket.AF_INET6)
+_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS have it
 
 
 def sends_at_once(transport: Any) -> bool:
@@ -38,9 +41,9 @@ def limit_unsent(transport: Any) -> None:
     that everything written later, pings included, has to wait behind. What is on its way to a
     reader that is merely far away does not count.
     """
-    its_socket = getattr(transport, "socket", None)
-    if isinstance(its_socket, socket) and its_socket.family in (AF_INET, AF_INET6):
-        its_socket.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+    its_socket = getattr(transport, "socket", None)  # which wrappers pass on
+    if isinstance(its_socket, socket.socket) and its_socket.family in _TCP and _LOWAT is not None:
+        its_socket.setsockopt(socket.IPPROTO_TCP, _LOWAT, UNSENT)
 
 
 @implementer(IPushProducer)

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import iscoroutine
 from random import randbytes
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
-from txaio.tx import make_logger
 from zope.interface import implementer
 
 from orchestra.interfaces import IOutlet
@@ -22,23 +16,16 @@ from orchestra.subscriber import Subscriber
 from orchestra.urls import BadTargetError, Target, parse_target
 from orchestra.websocket.close_codes import SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
-from orchestra.websocket.opening import Handshake, read_handshake
+from orchestra.websocket.opening import OpeningProtocol
 from orchestra.websocket.outflow import Outflow
 from orchestra.websocket.reader import read_burst
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
-# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3).
-_REFUSAL_HEADERS = {
-    405: ("Allow", "GET"),
-    426: ("Upgrade", "websocket"),
-    503: ("Retry-After", "1"),
-}
-
 
 @implementer(IOutlet)
-class OrchestraProtocol(WebSocketServerProtocol):
+class OrchestraProtocol(OpeningProtocol):
     """A client's connection. It translates, and decides nothing.
 
     Towards the hub it is the outlet of one subscriber, which it pauses while its
@@ -46,21 +33,15 @@ class OrchestraProtocol(WebSocketServerProtocol):
 
     It frames nothing (:mod:`orchestra.websocket.frames` does, for all clients at once) and keeps
     no messages. What is common in what it receives is read by
-    :mod:`orchestra.websocket.reader`, everything else by Autobahn.
+    :mod:`orchestra.websocket.reader`, everything else by Autobahn. How it begins is inherited.
     """
 
     factory: OrchestraFactory
     transport: Any  # of whatever kind the endpoint makes
     peer: str
-    allowedOrigins: list[str]
     closeHandshakeTimeout: float
-    openHandshakeTimeout: float
-    trustXForwardedFor: int
     maxMessagePayloadSize: int
     wasClean: bool
-    # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
-    # matters of it is logged by the factory's activity log.
-    log = make_logger(level="error")
 
     target = Target()
     """What the client asked for in its URL."""
@@ -85,78 +66,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
         self.write = self._outflow.write
         super().connectionMade()
 
-    def _connectionMade(self) -> None:
-        # What else Autobahn does here has been done by opening.class_attributes.
-        self.factory.countConnections += 1
-        if self.openHandshakeTimeout > 0:
-            self.openHandshakeTimeoutCall = self.factory._batched_timer.call_later(
-                self.openHandshakeTimeout, self.onOpenHandshakeTimeout
-            )
-
-    def processHandshake(self) -> None:
-        """Read the handshake, if there is room for one more client."""
-        if self.factory.is_full:
-            if b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
-                self.failHandshake("the server is full", 503)
-            return
-        any_origin = self.allowedOrigins == ["*"]
-        handshake = None
-        if not self.trustXForwardedFor:
-            handshake = read_handshake(self.data, any_origin)
-        if handshake is None:
-            super().processHandshake()
-        else:
-            self._shake_hands(handshake)
-
-    def _shake_hands(self, handshake: Handshake) -> None:
-        # What Autobahn would have found, under the names that it has there.
-        headers = handshake.headers
-        self.http_request_data = self.data[: handshake.size]
-        self.data = self.data[handshake.size :]
-        self.http_status_line = handshake.request_line
-        self.http_headers = headers
-        self.http_request_uri = handshake.target
-        self.http_request_path, _, query = handshake.target.partition("?")
-        self.http_request_params = parse_qs(query) if query else {}
-        self.http_request_host = handshake.host
-        self.websocket_version = 13
-        self.websocket_protocols = []
-        self.websocket_origin = headers.get("origin", "")
-        self.websocket_extensions = []
-        if "sec-websocket-extensions" in headers:
-            self.websocket_extensions = self._parseExtensionsHeader(
-                headers["sec-websocket-extensions"]
-            )
-        self._wskey = headers["sec-websocket-key"]
-        request = ConnectionRequest(
-            self.peer,
-            headers,
-            self.http_request_host,
-            self.http_request_path,
-            self.http_request_params,
-            self.websocket_version,
-            self.websocket_origin,
-            self.websocket_protocols,
-            self.websocket_extensions,
-        )
-        try:
-            answer: Any = self.onConnect(request)
-        except Exception as error:
-            self._refuse(Failure(error))
-            return
-        if isinstance(answer, Deferred) or iscoroutine(answer):  # of a subclass
-            maybeDeferred(lambda: answer).addCallbacks(self.succeedHandshake, self._refuse)
-        else:
-            self.succeedHandshake(answer)
-
-    def _refuse(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, ConnectionDeny):
-            self.failHandshake(str(error.reason), error.code)
-        else:
-            self.factory.report(failure, "a connection could not be admitted")
-            self.failHandshake("internal server error", 500)
-
     def onConnect(
         self, request: ConnectionRequest
     ) -> str | tuple[str | None, dict[str, str]] | None:
@@ -175,32 +84,6 @@ class OrchestraProtocol(WebSocketServerProtocol):
         except BadTargetError as error:
             raise ConnectionDeny(error.status, str(error)) from None
         return None
-
-    def failHandshake(
-        self,
-        reason: str,
-        code: int = 400,
-        responseHeaders: list[tuple[str, str]] | None = None,
-    ) -> None:
-        """Refuse the connection with an HTTP status and a reason."""
-        self.factory.activity.refused(self.peer, code, reason)
-        super().failHandshake(reason, code, responseHeaders)
-
-    def sendHttpErrorResponse(
-        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
-    ) -> None:
-        """Answer with an HTTP status, and the reason both beside it and as the body."""
-        reason = reason.encode("ascii", "replace").decode()
-        headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(reason) + 1)),
-            ("Connection", "close"),
-            *(responseHeaders or ()),
-        ]
-        if code in _REFUSAL_HEADERS:
-            headers.append(_REFUSAL_HEADERS[code])
-        lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
-        self.sendData(("\r\n".join([*lines, "", reason]) + "\n").encode())
 
     def onOpen(self) -> None:
         """Register with the factory and start to listen."""

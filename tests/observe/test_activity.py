@@ -121,20 +121,24 @@ def test_refusals_and_evictions_are_logged(clock: Clock) -> None:
 
 
 def test_a_storm_of_arrivals_is_summarized(clock: Clock) -> None:
-    """A hundred a second are logged one by one; so are departures, which are counted apart."""
+    """A hundred a second are logged one by one; departures and refusals are counted apart."""
     activity = ActivityLog(clock)
     with captured() as events:
         for count in range(MOVES_PER_SECOND + 30):
             activity.joined("a peer", "main", count)
         for count in range(MOVES_PER_SECOND + 20):
             activity.left("a peer", "main", count, 1000, "")
+        for _ in range(MOVES_PER_SECOND + 10):
+            activity.refused("a peer", 503, "the server is full")
         clock.advance(1)
         activity.joined("a peer", "main", 1)
     assert len(named(events, "joined")) == MOVES_PER_SECOND + 1
     assert len(named(events, "left")) == MOVES_PER_SECOND
-    assert lines(events)[-3:] == [
+    assert len(named(events, "refused")) == MOVES_PER_SECOND
+    assert lines(events)[-4:] == [
         "30 more musicians have joined the orchestra!",
         "20 more musicians have left the orchestra.",
+        "Refused 10 more connections.",
         "A new musician has joined the orchestra!",
     ]
 
