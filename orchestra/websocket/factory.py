@@ -101,7 +101,7 @@ class OrchestraFactory(WebSocketServerFactory):
             autoPingInterval=ping_interval,
             autoPingTimeout=ping_timeout,
             allowNullOrigin=True,
-            perMessageCompressionAccept=accept_offer,
+            perMessageCompressionAccept=accept_offer if compress else None,
         )
         self.hub = Hub() if hub is None else hub
         self.hub.bind(partial(self.reactor.callLater, 0), self._report)
@@ -130,7 +130,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
             name, bases = self.protocol.__name__, (self.protocol,)
-            self._configured = type(name, bases, class_attributes(self))
+            self._configured = type(name, bases, class_attributes(self, self.protocol))
         return self._configured()
 
     def register(self, client: OrchestraProtocol) -> None:

@@ -172,6 +172,19 @@ def test_a_connection_begins_as_autobahns(clock: Clock) -> None:
         server.abort()
 
 
+def test_an_option_of_the_protocols_own_stays(clock: Clock) -> None:
+    """As in Autobahn, a subclass may set an option for its connections."""
+
+    class Eager(OrchestraProtocol):
+        autoPingInterval = 3
+
+    factory = OrchestraFactory(reactor=clock)
+    factory.protocol = Eager
+    assert factory.buildProtocol(None).autoPingInterval == 3
+    factory.protocol = OrchestraProtocol
+    assert factory.buildProtocol(None).autoPingInterval == 25
+
+
 def test_objects_of_a_connection_are_its_own(clock: Clock) -> None:
     """What is made on demand is made for each connection."""
     factory = OrchestraFactory(reactor=clock)
