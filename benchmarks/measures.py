@@ -91,16 +91,19 @@ def load(server: Server, job: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def saturated(clients: int, seconds: float, in_table: bool = True) -> Measure:
-    """As much as each server can do."""
+def saturated(clients: int, seconds: float, size: int = SIZE, in_table: bool = True) -> Measure:
+    """As much as each server can do.
+
+    :param size: bytes of payload of each message.
+    """
+    title = f"saturated, {clients:,} clients"
+    if size != SIZE:
+        title += f", {size:,} bytes"
     job = {"do": "saturated", "clients": clients, "players": PLAYERS, "window": WINDOW}
-    figures = [
-        Figure("deliveries_per_s", f"saturated, {clients:,} clients", "M deliveries/s", 1e6)
-    ]
     return Measure(
-        f"saturated-{clients}",
-        {**job, "size": SIZE, "seconds": seconds},
-        figures if in_table else (),
+        f"saturated-{clients}" if size == SIZE else f"saturated-{clients}-{size}",
+        {**job, "size": size, "seconds": seconds},
+        [Figure("deliveries_per_s", title, "M deliveries/s", 1e6)] if in_table else (),
     )
 
 
@@ -171,6 +174,7 @@ def idle(clients: int, seconds: float) -> Measure:
 
 FULL: Sequence[Measure] = (
     *(saturated(clients, 2.0) for clients in (10, 200, 1000)),
+    *(saturated(200, 2.0, size) for size in (1024, 16384)),
     *(saturated(clients, 2.0, in_table=False) for clients in (30, 100, 3000, 10000)),
     paced(1000, 200, 5.0),
     *(paced(1000, rate, 3.0, in_table=False) for rate in (25, 50, 100, 400, 800, 1600)),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from benchmarks.measures import Measure
+from benchmarks.measures import SIZE, Measure
 from benchmarks.report import Results
 
 _MARKERS = "osD^vP"
@@ -43,7 +43,7 @@ def _points(
 ) -> Points:
     points = []
     for measure in measures:
-        if measure.job["do"] == job:
+        if measure.job["do"] == job and measure.job["size"] == SIZE:
             value = values.get(measure.name, {}).get(key)
             if value is not None:
                 points.append((place(measure.job), value))
