@@ -133,3 +133,20 @@ def test_a_full_server(tmp_path: Path) -> None:
                 two.send("hello")
                 assert one.recv(timeout=PATIENCE) == "Echo: hello"
         assert server.stop() == 0
+
+
+def test_stalled_readers_hold_nobody_up_for_long(tmp_path: Path) -> None:
+    """When they have too much waiting for them, who plays waits until they are closed."""
+    with serving(tmp_path, "--max-buffered=200000") as server:
+        stalled = [server.silent() for _ in range(3)]
+        with server.connect() as player:
+            for number in range(50):
+                note = f"{number:05}" + "x" * SIZE
+                player.send(note)
+                assert player.recv(timeout=PATIENCE) == "Echo: " + note
+        for _ in stalled:
+            server.wait_for("was too slow")
+        for client in stalled:
+            client.close()
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
