@@ -25,6 +25,9 @@ from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake
 PATIENCE = 10.0
 """How long nothing may happen, in seconds, before a job gives up."""
 
+STALL_LIMIT = 60.0
+"""How long a player may take among stalled readers, in seconds, before it is left at that."""
+
 AT_ONCE = 64
 """How many handshakes may be under way at the same time."""
 
@@ -205,7 +208,7 @@ def saturated(
     run(start + seconds)
     elapsed, delivered = time.monotonic() - start, crowd.deliveries() - deliveries
     return {
-        "deliveries_per_s": delivered / elapsed,
+        "deliveries_per_s": delivered / elapsed or None,
         "cpu_us_per_delivery": (cpu(pid) - used) * 1e6 / delivered if delivered else None,
         **latency(crowd.ages),
     }
@@ -270,7 +273,10 @@ def stalled(
     before = peak = memory(pid)
     buffer = bytearray(1 << 20)
     start = last = time.monotonic()
-    while player.received < total * size and time.monotonic() - last < PATIENCE:
+    while player.received < total * size:
+        now = time.monotonic()
+        if now - last > PATIENCE or now - start > STALL_LIMIT:
+            break
         while player.sent < total and not player.rest:
             if player.sent - player.received // size >= window:
                 break
