@@ -14,7 +14,7 @@ from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface.verify import verifyObject
 
-from orchestra.websocket.outflow import CHUNK, Outflow, sends_at_once
+from orchestra.websocket.outflow import CHUNK, UNSENT, Outflow, limit_unsent, sends_at_once
 from tests.memory import BUFFER, MemoryTransport
 
 
@@ -216,3 +216,19 @@ def test_other_transports_get_it_in_chunks() -> None:
         assert len(data) <= BUFFER + CHUNK
         taken += data
     assert taken == message
+
+
+def test_the_kernel_holds_little_that_is_unsent() -> None:
+    """Of a TCP connection, wrapped or not; other kinds of sockets are left as they are."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with ours, theirs:
+        transport: Any = Connection(ours, Protocol(), Poller())
+        wrapper = ProtocolWrapper(WrappingFactory(ServerFactory()), Protocol())
+        wrapper.makeConnection(transport)
+        limit_unsent(wrapper)
+        option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert ours.getsockopt(*option) == UNSENT
+        assert theirs.getsockopt(*option) != UNSENT
+    limit_unsent(MemoryTransport(Protocol()))
