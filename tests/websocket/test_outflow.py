@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ class Line:
         ours, self.peer = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
         self.peer.setblocking(False)
-        self.transport = Connection(ours, Protocol(), self.poller)  # type: Any
+        self.transport: Any = Connection(ours, Protocol(), self.poller)
         self.transport.connected = 1
         self.events: list[str] = []
         self.outflow = Outflow(
