@@ -6,7 +6,7 @@ what else there is) are for machines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -40,13 +40,15 @@ def printable(text: str, limit: int = MAX_NOTE) -> str:
 class _Rate:
     """Lets so many events of a kind through in a second, and counts the others."""
 
-    def __init__(self, limit: int, clock: IReactorTime, summarize: Callable[[int], None]) -> None:
+    def __init__(self, limit: int, clock: IReactorTime, event: str, text: str) -> None:
         """
-        :param summarize: called at the end of the second with how many were not let through.
+        :param event: the event that tells how many were not let through, and its field.
+        :param text: what it says; has the field in it.
         """
         self._limit = limit
         self._clock = clock
-        self._summarize = summarize
+        self._event = event
+        self._text = text
         self._ends = 0.0
         self._count = 0
         self._timer: IDelayedCall | None = None
@@ -55,23 +57,21 @@ class _Rate:
         """How many of some events that happen now are let through."""
         now = self._clock.seconds()
         if now >= self._ends:
+            self.flush()
             self._ends = now + 1.0
-            self._count = 0
         before = self._count
         self._count += wanted
         if before <= self._limit < self._count:
-            self._timer = self._clock.callLater(self._ends - now, self._rest)
+            self._timer = self._clock.callLater(self._ends - now, self.flush)
         return min(wanted, max(self._limit - before, 0))
 
     def flush(self) -> None:
-        """Summarize now what would be summarized at the end of the second."""
+        """End the second, and tell how many events it had that were not let through."""
+        rest, self._count = self._count - self._limit, 0
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-            self._rest()
-            self._ends = 0.0
-
-    def _rest(self) -> None:
-        self._summarize(self._count - self._limit)
+        if rest > 0:
+            _log.info(self._text, event=self._event, **{self._event: rest})
 
 
 class ActivityLog:
@@ -85,10 +85,22 @@ class ActivityLog:
         """
         :param clock: the reactor, or what stands for it in a test.
         """
-        self._notes = _Rate(NOTES_PER_SECOND, clock, self._more_notes)
-        self._arrivals = _Rate(MOVES_PER_SECOND, clock, self._more_arrivals)
-        self._departures = _Rate(MOVES_PER_SECOND, clock, self._more_departures)
-        self._refusals = _Rate(MOVES_PER_SECOND, clock, self._more_refusals)
+        self._notes = _Rate(NOTES_PER_SECOND, clock, "notes", "Received {notes} more notes.")
+        self._arrivals = _Rate(
+            MOVES_PER_SECOND,
+            clock,
+            "arrivals",
+            "{arrivals} more musicians have joined the orchestra!",
+        )
+        self._departures = _Rate(
+            MOVES_PER_SECOND,
+            clock,
+            "departures",
+            "{departures} more musicians have left the orchestra.",
+        )
+        self._refusals = _Rate(
+            MOVES_PER_SECOND, clock, "refusals", "Refused {refusals} more connections."
+        )
         self.evictions = 0
         """How many clients were too slow so far."""
 
@@ -150,26 +162,6 @@ class ActivityLog:
                 channel=channel,
                 count=count,
             )
-
-    def _more_notes(self, notes: int) -> None:
-        _log.info("Received {notes} more notes.", event="notes", notes=notes)
-
-    def _more_arrivals(self, arrivals: int) -> None:
-        _log.info(
-            "{arrivals} more musicians have joined the orchestra!",
-            event="arrivals",
-            arrivals=arrivals,
-        )
-
-    def _more_departures(self, departures: int) -> None:
-        _log.info(
-            "{departures} more musicians have left the orchestra.",
-            event="departures",
-            departures=departures,
-        )
-
-    def _more_refusals(self, refusals: int) -> None:
-        _log.info("Refused {refusals} more connections.", event="refusals", refusals=refusals)
 
     def refused(self, peer: str, status: int, reason: str) -> None:
         """A connection was refused before it became a WebSocket.

@@ -155,3 +155,15 @@ def test_what_was_only_counted_is_not_lost_at_the_end(clock: Clock) -> None:
         activity.flush()
     assert len(named(events, "note")) == 11
     assert named(events, "notes") == [{"event": "notes", "notes": 15}]
+
+
+def test_a_second_that_ends_late_is_told_rightly(clock: Clock) -> None:
+    """In a busy loop something may happen after its end, before its timer is looked at."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.notes("a peer", "main", 1, [(b"a", False)] * 25)
+        clock.rightNow += 1.5
+        activity.notes("a peer", "main", 1, [(b"b", False)])
+        clock.advance(5)
+    assert [event["notes"] for event in named(events, "notes")] == [15]
+    assert len(named(events, "note")) == 11
