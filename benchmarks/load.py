@@ -61,6 +61,11 @@ class Client:
             raise ConnectionError(f"refused: {answer[:60]!r}")
         self.socket.setblocking(False)
 
+    def play(self, message: bytes, count: int) -> None:
+        """Send a message so many times."""
+        self.sent += count
+        self.send(message * count)
+
     def send(self, data: bytes) -> None:
         """Send frames, or as much of them as the socket takes now."""
         self.rest += data
@@ -104,7 +109,7 @@ class Crowd:
 
     def _calibrate(self) -> None:
         # By a first message, which everybody hears.
-        self.clients[0].send(self._messages.frame())
+        self.clients[0].send(self.message())
         heard = b""
         self.clients[0].socket.setblocking(True)
         while not (size := frame_size(heard)) or len(heard) < size:
@@ -120,10 +125,9 @@ class Crowd:
             client.received = 0
         self.reply = size
 
-    def play(self, player: Client, count: int) -> None:
-        """Have a player play so many messages at once."""
-        player.sent += count
-        player.send(self._messages.frame() * count)
+    def message(self) -> bytes:
+        """A message that is stamped now."""
+        return self._messages.frame()
 
     def push(self) -> None:
         """Send what players could not send before."""
@@ -193,15 +197,17 @@ def saturated(
 
     def run(until: float) -> None:
         while time.monotonic() < until:
-            for client in crowd.hear(1.0):
+            heard = crowd.hear(1.0)
+            message = crowd.message()  # once for all who play now
+            for client in heard:
                 if client.sent:
                     echoed = client.received // crowd.reply // players
                     if missing := window - (client.sent - echoed):
-                        crowd.play(client, missing)
+                        client.play(message, missing)
             crowd.push()
 
     for player in crowd.players:
-        crowd.play(player, window)
+        player.play(crowd.message(), window)
     run(time.monotonic() + seconds / 5)
     crowd.ages.clear()
     deliveries, start, used = crowd.deliveries(), time.monotonic(), cpu(pid)
@@ -227,7 +233,7 @@ def paced(
     deadline = start + seconds + min(seconds, PATIENCE)
     while (now := time.monotonic()) < deadline:
         for _ in range(min(int((now - start) * rate), total) - sent):
-            crowd.play(crowd.players[sent % players], 1)
+            crowd.players[sent % players].play(crowd.message(), 1)
             sent += 1
         crowd.push()
         crowd.hear(0.001)
