@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from orchestra.head import Head
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Message
@@ -75,12 +76,12 @@ class Channel:
         self.undelivered = 0
         """How many bytes of payload came after it."""
         self._delivering = False
-        # At the head, those with the same encoding and nobody to skip share what is written.
-        self._heads: dict[tuple[IEncoding, str | None], dict[Subscriber, None]] = {}
+        # Who is written the same, in the same way: by encoding, whom to skip, and how to send.
+        self._heads: dict[tuple[IEncoding, str | None, bool], Head] = {}
         self._behind: dict[Subscriber, None] = {}
         self.pieces = Pieces()
         """What those who catch up have read."""
-        self._joining: list[Subscriber] = []  # behind only until this turn's messages are out
+        self._joining: list[Subscriber] = []  # behind only until a delivery is over
 
     def __len__(self) -> int:
         """How many subscribers there are."""
@@ -129,39 +130,33 @@ class Channel:
             else:
                 messages = self.history.piece(start, end, PIECE)
             self.delivered = messages[-1].offset
-            self._deliver(messages, start, self.delivered)
+            self._deliver(messages)
 
-    def _deliver(self, messages: Sequence[Message], start: int, end: int) -> None:
-        for data, subscribers in self._encoded(messages):
-            for subscriber in subscribers:
-                # A write may make any of them join, leave, pause or resume.
-                if not (subscriber.at_head and subscriber.offset == start):
-                    continue
-                subscriber.offset = end
-                if data is None:
-                    continue
-                try:
-                    subscriber.write(data)
-                except Exception as error:
-                    self.remove(subscriber)
-                    self._report(error, f"an outlet in the channel {self.name!r} failed")
+    def _deliver(self, messages: Sequence[Message]) -> None:
+        for head, data in self._encoded(messages):
+            if data is None:
+                head.offset = self.delivered
+            else:
+                head.deliver(data, self.delivered, self._failed)
 
-    def _encoded(
-        self, messages: Sequence[Message]
-    ) -> Iterator[tuple[Any, tuple[Subscriber, ...]]]:
-        # What is to be written to whom at the head; None where there is nothing to write.
+    def _encoded(self, messages: Sequence[Message]) -> Iterator[tuple[Head, Any]]:
+        # What is to be written to whom; None where there is nothing to write.
         shared: dict[IEncoding, Any] = {}
         publishers: set[str | None] = set()
-        for (encoding, skip), subscribers in tuple(self._heads.items()):
+        for (encoding, skip, _), head in tuple(self._heads.items()):
             if skip is not None:
                 publishers = publishers or {message.publisher for message in messages}
                 if skip in publishers:
                     wanted = without(messages, skip)
-                    yield encoding.encode(wanted) if wanted else None, tuple(subscribers)
+                    yield head, encoding.encode(wanted) if wanted else None
                     continue
             if encoding not in shared:
                 shared[encoding] = encoding.encode(messages)
-            yield shared[encoding], tuple(subscribers)
+            yield head, shared[encoding]
+
+    def _failed(self, subscriber: Subscriber, error: Exception) -> None:
+        self.remove(subscriber)
+        self._report(error, f"an outlet in the channel {self.name!r} failed")
 
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.
@@ -187,28 +182,31 @@ class Channel:
     def join_head(self, subscriber: Subscriber) -> None:
         """Take a subscriber that has read all that was delivered to the head.
 
-        One that is further already, because it came in the middle of a turn and wants only what
-        comes after it, waits for the turn's end.
+        During a delivery it waits for its end. So does one that is further already, because it
+        came in the middle of a turn and wants only what comes after it.
         """
-        if subscriber.offset > self.delivered:
+        if self._delivering or subscriber.offset > self.delivered:
             self._joining.append(subscriber)
             return
         self._forget_behind(subscriber)
-        self._heads.setdefault((subscriber.encoding, subscriber.skip), {})[subscriber] = None
-        subscriber.at_head = True
+        key = _key(subscriber)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = Head(self.delivered)
+        head.add(subscriber)
 
     def leave_head(self, subscriber: Subscriber) -> None:
         """Leave a subscriber to itself, if it is at the head."""
-        if subscriber.at_head:
-            self._forget_head(subscriber)
+        if subscriber.head is not None:
+            self._forget_head(subscriber, subscriber.head)
             self._behind[subscriber] = None
 
     def remove(self, subscriber: Subscriber) -> None:
         """Let go of a subscriber. One that is gone already stays gone."""
         if not subscriber.gone:
             subscriber.gone = True
-            if subscriber.at_head:
-                self._forget_head(subscriber)
+            if subscriber.head is not None:
+                self._forget_head(subscriber, subscriber.head)
             else:
                 self._forget_behind(subscriber)
 
@@ -217,9 +215,11 @@ class Channel:
         if not self._behind:
             self.pieces.clear()
 
-    def _forget_head(self, subscriber: Subscriber) -> None:
-        subscriber.at_head = False
-        key = subscriber.encoding, subscriber.skip
-        del self._heads[key][subscriber]
-        if not self._heads[key]:
-            del self._heads[key]
+    def _forget_head(self, subscriber: Subscriber, head: Head) -> None:
+        head.remove(subscriber)
+        if not head:
+            del self._heads[_key(subscriber)]
+
+
+def _key(subscriber: Subscriber) -> tuple[IEncoding, str | None, bool]:
+    return subscriber.encoding, subscriber.skip, subscriber.send is not None

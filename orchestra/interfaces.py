@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from orchestra.message import Message
 
@@ -31,6 +31,15 @@ class IOutlet(Interface):
     An outlet never refuses a write. One that is full says so with
     :meth:`orchestra.subscriber.Subscriber.pause`, from inside the write if it likes.
     """
+
+    send = Attribute(
+        """A shorter way to write, or ``None``.
+
+        A function that takes as much of the bytes as there is room for at once, does nothing
+        else, and returns how much that was; if it raises, it was nothing. What it leaves, as a
+        view of the bytes, is written. It is used only while the subscriber is not paused.
+        """
+    )
 
     def write(data: Any) -> None:
         """Take what the encoding made of the next messages."""

@@ -30,6 +30,8 @@ class Listener:
     subscribers nor the publisher notice.
     """
 
+    send = None
+
     def __init__(
         self,
         callback: Callable[[Message], object],

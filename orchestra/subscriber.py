@@ -10,6 +10,7 @@ from orchestra.message import Message
 
 if TYPE_CHECKING:
     from orchestra.channel import Channel
+    from orchestra.head import Head
 
 PIECE = 64 * 1024
 """How many bytes of payload a subscriber that catches up reads at once."""
@@ -29,23 +30,24 @@ class Subscriber:
     """Somebody who reads a channel through an encoding, into an outlet.
 
     All that it holds is the offset of the last message written to its outlet: no queue, so a
-    slow one costs no more memory than a fast one. At the head of the log the channel itself
-    hands it each turn's messages. Elsewhere it reads on by itself, in pieces, until it has
-    caught up, its outlet is full again, or its place is gone.
+    slow one costs no more memory than a fast one. At the head of the log it is written each
+    turn's messages together with others (:class:`orchestra.head.Head`). Elsewhere it reads on by
+    itself, in pieces, until it has caught up, its outlet is full again, or its place is gone.
 
     It is made by :meth:`orchestra.hub.Hub.attach`, paused; :meth:`resume` starts it.
     """
 
     __slots__ = (
         "_last",
+        "_offset",
         "_reading",
-        "at_head",
         "channel",
         "encoding",
         "gone",
-        "offset",
+        "head",
         "outlet",
         "paused",
+        "send",
         "skip",
         "write",
     )
@@ -65,14 +67,26 @@ class Subscriber:
         self.channel = channel
         self.outlet = outlet
         self.write = outlet.write
+        self.send = outlet.send
         self.encoding = encoding
-        self.offset = offset
         self.skip = skip
-        self.at_head = False
+        self.head: Head | None = None
+        """Those that it is at the head with, if it is there."""
+        self._offset = offset
         self.paused = True
         self.gone = False
         self._reading = False
         self._last: int | None = None  # where to end, once it was told to finish
+
+    @property
+    def offset(self) -> int:
+        """The last offset that the outlet was written; at the head it is the others' as well."""
+        # Not there yet in the middle of a delivery, those are behind one that was written already.
+        return self._offset if self.head is None else max(self._offset, self.head.offset)
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._offset = offset
 
     def pause(self) -> None:
         """The outlet is full: stay at this offset until :meth:`resume`."""
@@ -98,7 +112,7 @@ class Subscriber:
 
     def catch_up(self) -> None:
         """Read on, if it waited for nothing but the end of the turn."""
-        if not self.at_head and not self.paused and not self.gone:
+        if self.head is None and not self.paused and not self.gone:
             self._read_on()
 
     def _read_on(self) -> None:

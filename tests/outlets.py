@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -25,9 +26,23 @@ class Payloads:
         return [message.payload for message in messages]
 
 
+@implementer(IEncoding)
+class Lines:
+    """Encodes messages as bytes, for outlets that send."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def encode(self, messages: Sequence[Message]) -> bytes:
+        self.calls += 1
+        return b"".join([message.payload + b"\n" for message in messages])
+
+
 @implementer(IOutlet)
 class Outlet:
     """Keeps what is written to it, and is full after so many writes."""
+
+    send: Callable[[bytes], int] | None = None
 
     def __init__(self, room: int | None = None) -> None:
         self.writes: list[list[bytes]] = []
@@ -62,3 +77,47 @@ class Outlet:
 
     def end(self) -> None:
         self.ended = True
+
+
+class Pipe(Outlet):
+    """Takes bytes at once, as many as there is room for; what is left waits, and it is full."""
+
+    def __init__(self, room: int | None = None) -> None:
+        super().__init__(room)
+        self.sent: list[bytes] = []
+        self.waiting = b""
+        self.send = self._send
+
+    @property
+    def heard(self) -> list[bytes]:
+        return (b"".join(self.sent) + self.waiting).split(b"\n")[:-1]
+
+    def _send(self, data: bytes) -> int:
+        assert not self.evicted
+        assert not self.ended
+        assert not self.waiting, "sent before what waits"
+        if self.room is None:
+            self.sent.append(data)
+            return len(data)
+        if not self.room:
+            raise BlockingIOError
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.sent.append(taken)
+        return len(taken)
+
+    def write(self, data: Any) -> None:
+        self.writes.append(data)
+        try:
+            taken = self._send(data)
+        except BlockingIOError:
+            taken = 0
+        self.waiting = bytes(data[taken:])
+        if self.waiting:
+            assert self.subscriber is not None
+            self.subscriber.pause()
+
+    def drain(self, room: int = 1) -> None:
+        self.sent.append(self.waiting)
+        self.waiting = b""
+        super().drain(room)

@@ -12,7 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "orchestra"
-CORE = ("message", "interfaces", "history", "pieces", "subscriber", "channel", "listener", "hub")
+CORE = (
+    "message",
+    "interfaces",
+    "history",
+    "pieces",
+    "subscriber",
+    "head",
+    "channel",
+    "listener",
+    "hub",
+)
 # From the top to the bottom; each may import only from those behind it, and from its own kind.
 FLOORS = (
     ("tap",),
@@ -22,7 +32,7 @@ FLOORS = (
     ("observe", "dialects", "urls"),
     ("hub",),
     ("listener", "channel"),
-    ("subscriber", "history", "pieces"),
+    ("subscriber", "head", "history", "pieces"),
     ("interfaces",),
     ("message",),
 )
@@ -61,6 +71,7 @@ def floor(module: str) -> int:
 def test_the_core_does_no_io(name: str) -> None:
     """It knows neither Twisted nor Autobahn, nor sockets, threads or files."""
     allowed = {"__future__", "collections", "dataclasses", "functools", "itertools"}
+    allowed |= {"operator"}
     allowed |= {"logging", "orchestra", "secrets", "time", "typing", "unicodedata", "zope"}
     found = {module.split(".")[0] for module in imports(PACKAGE / f"{name}.py")}
     assert found <= allowed

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.subscriber import PIECE
-from tests.outlets import Outlet, Payloads
+from tests.outlets import Lines, Outlet, Payloads, Pipe
 
 RETENTION = Retention(messages=6, bytes=8 * PIECE, age=50)
 PUBLISHERS = st.sampled_from([None, "me", "you"])
@@ -34,7 +34,7 @@ class OneChannel(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.hub = Hub(RETENTION, clock=lambda: self.now)
-        self.encodings = [Payloads(), Payloads()]
+        self.encodings = [Payloads(), Payloads(), Lines()]
         self.readers: list[Reader] = []
         self.published: list[tuple[bytes, str | None, float]] = []
 
@@ -62,13 +62,13 @@ class OneChannel(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(
-        encoding=st.integers(0, 1),
+        encoding=st.integers(0, 2),
         room=st.sampled_from([None, 1, 2]),
         last=st.integers(0, 4),
         skip=PUBLISHERS,
     )
     def join(self, encoding: int, room: int | None, last: int, skip: str | None) -> None:
-        outlet = Outlet(room)
+        outlet = Pipe(room) if encoding == 2 else Outlet(room)
         reader = Reader(outlet, skip)
         outlet.subscriber = self.hub.attach(
             "strings", outlet, self.encodings[encoding], last=last, skip=skip

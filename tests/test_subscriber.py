@@ -32,7 +32,7 @@ def test_a_paused_subscriber_holds_a_place_and_nothing_else() -> None:
     assert outlet.subscriber.offset == 1
     outlet.drain(room=10)
     assert outlet.heard == [b"a", b"b", b"c"]
-    assert outlet.subscriber.at_head
+    assert outlet.subscriber.head is not None
     play(channel, b"d")
     channel.flush(0.0)
     assert outlet.heard == [b"a", b"b", b"c", b"d"]

@@ -50,24 +50,16 @@ def limit_unsent(transport: Any) -> None:
 class Outflow:
     """Writes to a connection's transport, and knows whether it is full.
 
-    While the transport's buffer is empty, bytes go to the socket at once: to have the reactor
-    send them would cost two system calls and a turn more. What the socket does not take goes
-    through the buffer, chunk by chunk, so that the transport never holds much; what it has no
-    room for waits as a view of the bytes that all clients share, and costs nothing.
+    Where it can, it sends bytes to the socket at once: to have the reactor send them would cost
+    two system calls and a turn more. It is full as soon as the socket has no room for all of
+    them. What is left goes through the transport's buffer, chunk by chunk, so that the transport
+    never holds much; what that has no room for waits as a view of the bytes that all clients
+    share, and costs nothing.
 
     It knows nothing of frames but that each write is a number of whole ones.
     """
 
-    __slots__ = (
-        "_closing",
-        "_direct",
-        "_drained",
-        "_filled",
-        "_send",
-        "_transport",
-        "_waiting",
-        "full",
-    )
+    __slots__ = ("_closing", "_drained", "_filled", "_transport", "_waiting", "full", "send")
 
     def __init__(
         self, transport: Any, filled: Callable[[], object], drained: Callable[[], object]
@@ -80,29 +72,34 @@ class Outflow:
         self._transport = transport
         self._filled = filled
         self._drained = drained
-        self._send: Callable[[bytes | memoryview], int] | None = None
-        if sends_at_once(transport):
-            self._send = transport.getHandle().send
-        limit_unsent(transport)
-        # The same while the transport's buffer is known to be empty.
-        self._direct: Callable[[bytes | memoryview], int] | None = None
+        self.send: Callable[[bytes | memoryview], int] | None = None
+        """Send at once what there is room for, while it is not full; ``None`` if it cannot."""
         self._waiting: list[bytes | memoryview] = []
         self._closing = False
         self.full = False
         """Whether nothing more should be written but control frames."""
-        transport.registerProducer(self, True)
+        limit_unsent(transport)
+        if sends_at_once(transport):
+            self.send = transport.getHandle().send
+        # One that pulls is asked whenever the buffer has drained, one that pushes only after it
+        # was told that the buffer is full.
+        transport.registerProducer(self, self.send is None)
+        if self.send is not None and (transport.dataBuffer or transport._tempDataBuffer):
+            self.full = True  # of what was written before there was an outflow
 
     def write(self, data: bytes | memoryview) -> None:
         """Send whole frames, behind those that were written before."""
-        if self._direct is None:
-            self._write(data)
-            return
-        try:
-            sent = self._direct(data)
-        except OSError:  # full; or broken, of which the reactor learns when it tries
-            sent = 0
-        if sent < len(data):
-            self._buffer(memoryview(data)[sent:])
+        if self.full:
+            self._waiting.append(data)
+        elif self.send is None:
+            self._buffer(data)
+        else:
+            try:
+                sent = self.send(data)
+            except OSError:  # full; or broken, of which the reactor learns when it tries
+                sent = 0
+            if sent < len(data):
+                self._buffer(memoryview(data)[sent:])
 
     def close(self) -> None:
         """Close the connection when all is sent."""
@@ -110,21 +107,12 @@ class Outflow:
         if not self._waiting:
             self._close()
 
-    def _write(self, data: bytes | memoryview) -> None:
-        transport = self._transport
-        if self._waiting:
-            self._waiting.append(data)
-        elif self._send and not (transport.dataBuffer or transport._tempDataBuffer):
-            self._direct = self._send
-            self.write(data)
-        else:
-            self._buffer(data)
-
     def _buffer(self, data: bytes | memoryview) -> None:
-        self._direct = None
         while data and not self.full:
             self._transport.write(bytes(data[:CHUNK]))
             data = memoryview(data)[CHUNK:]
+            if self.send is not None:
+                self.pauseProducing()
         if data:
             self._waiting.append(data)
 
@@ -141,11 +129,13 @@ class Outflow:
             self._filled()
 
     def resumeProducing(self) -> None:
-        """The transport has drained."""
+        """The transport has drained, or asks for the first time."""
+        if not self.full:
+            return
         self.full = False
         waiting, self._waiting = self._waiting, []
         for data in waiting:
-            self._write(data)
+            self.write(data)
         if not self.full:
             if self._closing:
                 self._close()

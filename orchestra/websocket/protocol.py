@@ -50,7 +50,7 @@ class OrchestraProtocol(OpeningProtocol):
     """A random string of its own for each client, from its handshake on."""
 
     _outflow: Outflow
-    write: Callable[[bytes], None]
+    write: Callable[[bytes | memoryview], None]
     """Send whole frames."""
 
     _subscriber: Subscriber | None = None
@@ -156,6 +156,11 @@ class OrchestraProtocol(OpeningProtocol):
             self.sendPong(payload)
 
     # The outlet.
+
+    @property
+    def send(self) -> Callable[[bytes | memoryview], int] | None:
+        """Send what there is room for at once; ``None`` where the transport cannot."""
+        return self._outflow.send
 
     def evict(self) -> None:
         """Close the connection of a client that is too slow."""

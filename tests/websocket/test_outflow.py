@@ -41,13 +41,17 @@ class Poller:
 class Line:
     """A real connection of Twisted's over a pair of sockets, polled by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: bytes = b"") -> None:
+        """
+        :param before: what somebody has written to the connection already.
+        """
         self.poller = Poller()
         ours, self.peer = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
         self.peer.setblocking(False)
         self.transport: Any = Connection(ours, Protocol(), self.poller)
         self.transport.connected = 1
+        self.transport.write(before)
         self.events: list[str] = []
         self.outflow = Outflow(
             self.transport,
@@ -105,12 +109,28 @@ def test_what_the_socket_takes_is_sent_at_once(line: Line) -> None:
     assert not line.poller.writers
 
 
-def test_what_is_buffered_goes_first(line: Line) -> None:
-    """While something of an earlier write is still to be sent, nothing overtakes it."""
-    line.transport.write(b"first, ")
+def test_what_is_buffered_goes_first() -> None:
+    """What others wrote before there was an outflow is sent before what it writes."""
+    line = Line(before=b"first, ")
     line.outflow.write(b"second")
     assert line.read() == b""
     assert line.read_all() == b"first, second"
+    line.outflow.write(b", third")
+    assert line.read() == b", third"
+    line.close()
+
+
+def test_it_is_full_as_soon_as_the_socket_is(line: Line) -> None:
+    """Whoever has no room for all of a write is given nothing more before it has drained."""
+    send = line.outflow.send
+    assert send is not None
+    while not line.outflow.full:
+        line.outflow.write(b"x" * 1000)
+    assert line.events == ["filled"]
+    assert line.held <= 1000
+    assert line.read_all()
+    assert line.events == ["filled", "drained"]
+    assert send(b"room again") == 10
 
 
 def test_a_full_transport_holds_little_of_a_large_message(line: Line) -> None:
@@ -119,7 +139,7 @@ def test_a_full_transport_holds_little_of_a_large_message(line: Line) -> None:
     line.outflow.write(message)
     assert line.outflow.full
     assert line.events == ["filled"]
-    assert line.held <= BUFFER + CHUNK
+    assert line.held <= CHUNK
     (rest,) = line.outflow._waiting
     assert isinstance(rest, memoryview)
     assert rest.obj is message

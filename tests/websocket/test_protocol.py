@@ -437,6 +437,15 @@ def test_pings_find_out_who_is_gone(factory: OrchestraFactory, clock: Clock) -> 
     assert factory.clients == {here.server}
 
 
+def test_playing_is_a_sign_of_life(factory: OrchestraFactory, clock: Clock) -> None:
+    """Who plays stays, though its answer to a ping is not there yet."""
+    player = join(factory)
+    for _ in range(60):
+        clock.advance(1)
+        player.send("still playing")
+    assert not player.transport.disconnected
+
+
 def test_it_is_an_outlet(factory: OrchestraFactory) -> None:
     """The protocol provides what the hub asks of it, and none of it fails when it is gone."""
     client = join(factory)
