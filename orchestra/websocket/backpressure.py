@@ -7,7 +7,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 FULL = 96 * 1024
-"""About how many bytes a transport holds when it is full."""
+"""About how many bytes a transport holds at the most when it is full."""
 
 PATIENCE = 1.0
 """How long a full reader may take nothing while there is no room for more, in seconds."""
