@@ -6,10 +6,6 @@ as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from orchestra.message import Message
-
 PREFIX = "Echo: "
 """What text comes back with, unless told otherwise."""
 
@@ -23,7 +19,6 @@ class RawDialect:
         """
         self._prefix = prefix.encode()
 
-    def render(self, messages: Sequence[Message]) -> list[bytes]:
-        """What a client gets to read for each message, as text or binary like the message."""
-        prefix = self._prefix
-        return [m.payload if m.is_binary else prefix + m.payload for m in messages]
+    def lead(self, is_binary: bool) -> bytes:
+        """What a client gets to read before the payload of a message."""
+        return b"" if is_binary else self._prefix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from zope.interface import implementer
 
@@ -37,12 +37,23 @@ class FrameEncoding:
         """
         :param dialect: says what the frames contain.
         """
-        self._dialect = dialect
+        # What goes before a payload of a size and a kind: the header, and what the dialect adds.
+        self._before = lru_cache(1024)(partial(_before, dialect))
 
     def encode(self, messages: Sequence[Message]) -> bytes:
         """The messages' frames, one after the other."""
-        rendered = zip(self._dialect.render(messages), messages, strict=True)
-        return b"".join([header(len(text), m.is_binary) + text for text, m in rendered])
+        before = self._before
+        parts: list[bytes] = []
+        add = parts.append
+        for _, payload, is_binary, _, _ in messages:
+            add(before(len(payload), is_binary))
+            add(payload)
+        return b"".join(parts)
+
+
+def _before(dialect: RawDialect, size: int, is_binary: bool) -> bytes:
+    lead = dialect.lead(is_binary)
+    return header(len(lead) + size, is_binary) + lead
 
 
 @implementer(IEncoding)
@@ -60,9 +71,9 @@ class DeflatedFrameEncoding:
     def encode(self, messages: Sequence[Message]) -> bytes:
         """The messages' frames, one after the other."""
         parts: list[bytes] = []
-        for text, message in zip(self._dialect.render(messages), messages, strict=True):
+        for _, content, is_binary, _, _ in messages:
+            text = self._dialect.lead(is_binary) + content
             deflated = self._deflater.deflate(text)
             payload = text if deflated is None else deflated
-            head = header(len(payload), message.is_binary, deflated is not None)
-            parts += (head, payload)
+            parts += (header(len(payload), is_binary, deflated is not None), payload)
         return b"".join(parts)

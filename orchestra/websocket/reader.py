@@ -17,10 +17,26 @@ _MASKED = 0x80  # with the length of the payload in the other bits
 _MASKED_LONG = 0x80 | 126  # with the length in the next two bytes
 _LONGEST = 65535
 
-# The first two bytes, and the masking key as a number whose lowest byte comes first.
-_head = Struct("<BBI").unpack_from
-# What a masking key is multiplied with to cover a payload: 1, repeated in every fourth byte.
-_REPEAT = [int.from_bytes(b"\1\0\0\0" * ((size + 3) // 4), "little") for size in range(126)]
+# The first two bytes as one number, and the masking key as another; low bytes come first.
+_head = Struct("<HI").unpack_from
+
+_Short = tuple[int, int, int, bool]
+
+
+def _short_heads() -> dict[int, _Short]:
+    heads = {}
+    for size in range(126):
+        whole = (size + 3) & ~3
+        # What a masking key is multiplied with to cover the payload: 1, in every fourth byte.
+        repeat = int.from_bytes(b"\1\0\0\0" * (whole // 4), "little")
+        for first in (_TEXT, _BINARY):
+            heads[first | (_MASKED | size) << 8] = size, whole, repeat, first == _BINARY
+    return heads
+
+
+# By the first two bytes of a frame with the shortest encoding of its length: bytes of payload,
+# the same in whole masking keys, what repeats the key over them, and whether it is binary.
+_SHORT = _short_heads()
 
 
 def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
@@ -38,20 +54,22 @@ def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
     limit = limit or _LONGEST
     at = 0
     from_bytes = int.from_bytes
+    short_head = _SHORT.get
     while at + 6 <= end:
-        first, second, key = _head(data, at)
-        if first != _TEXT and first != _BINARY:
-            break
-        if _MASKED <= second < _MASKED_LONG:
-            size = second - _MASKED
+        head, key = _head(data, at)
+        short = short_head(head)
+        if short is not None:
+            size, whole, repeat, is_binary = short
             start = at + 6
-            mask = key * _REPEAT[size]
-        elif second == _MASKED_LONG:
+            mask = key * repeat
+        elif head >> 8 == _MASKED_LONG and head & 0xFF in (_TEXT, _BINARY):
             size = data[at + 2] << 8 | data[at + 3]
-            start = at + 8
-            mask = from_bytes(data[at + 4 : start] * ((size + 3) // 4), "little")
             if size < 126:
                 break
+            start = at + 8
+            whole = (size + 3) & ~3
+            mask = from_bytes(data[at + 4 : start] * (whole // 4), "little")
+            is_binary = head & 0xFF == _BINARY
         else:
             break
         stop = start + size
@@ -59,12 +77,14 @@ def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
             break
         # One operation on big numbers, of whole keys in length; what is too long is cut off.
         plain = from_bytes(data[start:stop], "little") ^ mask
-        payload = plain.to_bytes((size + 3) & ~3, "little")[:size]
-        if first == _TEXT and not payload.isascii():
+        payload = plain.to_bytes(whole, "little")
+        if whole != size:
+            payload = payload[:size]
+        if not (is_binary or payload.isascii()):
             try:
                 payload.decode()
             except UnicodeDecodeError:
                 break
-        contents.append((payload, first == _BINARY))
+        contents.append((payload, is_binary))
         at = stop
     return contents, at
