@@ -9,9 +9,9 @@ from typing import Any
 from orchestra.head import Head
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
-from orchestra.message import Content, Message
+from orchestra.message import Content, Entry
 from orchestra.pieces import Pieces
-from orchestra.subscriber import PIECE, Subscriber, without
+from orchestra.subscriber import PIECE, Subscriber, encode_without, publishers
 
 MAX_NAME = 255
 """The longest name of a channel, in bytes of UTF-8."""
@@ -92,17 +92,14 @@ class Channel:
         """Whether there is neither a subscriber nor a message."""
         return not (self._behind or self._heads or len(self.history))
 
-    def extend(
-        self, contents: Sequence[Content], publisher: str | None, now: float
-    ) -> Sequence[Message]:
+    def extend(self, contents: Sequence[Content], publisher: str | None, now: float) -> None:
         """Put messages on the log, to be delivered by the next :meth:`flush`.
 
         :param now: seconds of the hub's clock.
         """
         size = self.history.size
-        messages = self.history.extend(contents, publisher, now)
+        self.history.extend(contents, publisher, now)
         self.undelivered += self.history.size - size
-        return messages
 
     def flush(self, now: float) -> None:
         """Deliver what was appended since the last call, then forget what is out of retention.
@@ -126,32 +123,31 @@ class Channel:
         self.undelivered = 0
         while (start := self.delivered) < end:
             if size <= PIECE:
-                messages = self.history.since(start, end)
+                entries = self.history.since(start, end)
             else:
-                messages = self.history.piece(start, end, PIECE)
-            self.delivered = messages[-1].offset
-            self._deliver(messages)
+                entries = self.history.piece(start, end, PIECE)
+            self.delivered = start + len(entries)
+            self._deliver(entries, range(start + 1, self.delivered + 1))
 
-    def _deliver(self, messages: Sequence[Message]) -> None:
-        for head, data in self._encoded(messages):
+    def _deliver(self, entries: Sequence[Entry], offsets: range) -> None:
+        for head, data in self._encoded(entries, offsets):
             if data is None:
                 head.offset = self.delivered
             else:
                 head.deliver(data, self.delivered, self._failed)
 
-    def _encoded(self, messages: Sequence[Message]) -> Iterator[tuple[Head, Any]]:
+    def _encoded(self, entries: Sequence[Entry], offsets: range) -> Iterator[tuple[Head, Any]]:
         # What is to be written to whom; None where there is nothing to write.
         shared: dict[IEncoding, Any] = {}
-        publishers: set[str | None] = set()
+        theirs: set[str | None] = set()
         for (encoding, skip, _), head in tuple(self._heads.items()):
             if skip is not None:
-                publishers = publishers or {message.publisher for message in messages}
-                if skip in publishers:
-                    wanted = without(messages, skip)
-                    yield head, encoding.encode(wanted) if wanted else None
+                theirs = theirs or publishers(entries)
+                if skip in theirs:
+                    yield head, encode_without(encoding, entries, offsets, skip)
                     continue
             if encoding not in shared:
-                shared[encoding] = encoding.encode(messages)
+                shared[encoding] = encoding.encode(entries, offsets)
             yield head, shared[encoding]
 
     def _failed(self, subscriber: Subscriber, error: Exception) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
-from orchestra.message import Content, Message
-
-# What Message() does once it has put its arguments into a tuple, in two thirds of the time.
-_message = partial(tuple.__new__, Message)
+from orchestra.message import Content, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +55,23 @@ class History:
 
         A reader can go on from here or from any later offset, but from no earlier one.
         """
-        self._log: list[Message] = []
+        self._log: list[Entry] = []
 
     def __len__(self) -> int:
         """How many messages are retained."""
         return len(self._log)
 
-    def extend(
-        self, contents: Sequence[Content], publisher: str | None, now: float
-    ) -> Sequence[Message]:
-        """Add messages.
+    def extend(self, contents: Sequence[Content], publisher: str | None, now: float) -> None:
+        """Add messages; the offset of the last one is :attr:`last_offset` then.
 
         :param now: seconds of a clock that never goes back.
-        :returns: the messages, with their offsets.
         """
-        messages = [
-            _message((offset, payload, is_binary, publisher, now))
-            for offset, (payload, is_binary) in enumerate(contents, self.last_offset + 1)
-        ]
-        self._log += messages
-        self.last_offset += len(messages)
+        self._log += [(payload, is_binary, publisher, now) for payload, is_binary in contents]
+        self.last_offset += len(contents)
         self.size += sum([len(payload) for payload, _ in contents])
-        return messages
 
-    def since(self, offset: int, until: int | None = None) -> Sequence[Message]:
-        """The messages after an offset.
+    def since(self, offset: int, until: int | None = None) -> Sequence[Entry]:
+        """The messages after an offset: the next one first, with no gap.
 
         :param offset: the last offset that the reader already has.
         :param until: the last offset that it wants; by default all there are.
@@ -94,7 +82,7 @@ class History:
             raise LookupError(f"offset {offset} is gone; a reader can go on from {lost}")
         return self._log[offset - lost : None if until is None else until - lost]
 
-    def piece(self, offset: int, until: int, size: int) -> Sequence[Message]:
+    def piece(self, offset: int, until: int, size: int) -> Sequence[Entry]:
         """The next few messages after an offset, for a reader that takes them bit by bit.
 
         :param offset: the last offset that the reader already has.
@@ -102,13 +90,13 @@ class History:
         :param size: bytes of payload; the message that reaches them is the last of the piece.
         :raises LookupError: if the reader's place is gone.
         """
-        messages = self.since(offset, until)
+        entries = self.since(offset, until)
         taken = 0
-        for count, message in enumerate(messages, 1):
-            taken += len(message.payload)
+        for count, (payload, *_) in enumerate(entries, 1):
+            taken += len(payload)
             if taken >= size:
-                return messages[:count]
-        return messages
+                return entries[:count]
+        return entries
 
     def trim(self, now: float, until: int) -> bool:
         """Forget what goes beyond the retention, the oldest first.
@@ -122,12 +110,12 @@ class History:
         forgotten = min(max(len(log) - keep.messages, 0), most)
         size = self.size
         if forgotten:
-            size -= sum([len(message.payload) for message in log[:forgotten]])
+            size -= sum([len(entry[0]) for entry in log[:forgotten]])
         oldest = now - keep.age
-        for message in islice(log, forgotten, most):
-            if size <= keep.bytes and message.published_at >= oldest:
+        for payload, _, _, published_at in islice(log, forgotten, most):
+            if size <= keep.bytes and published_at >= oldest:
                 break
-            size -= len(message.payload)
+            size -= len(payload)
             forgotten += 1
         if forgotten:
             del log[:forgotten]

@@ -16,7 +16,7 @@ from orchestra.subscriber import Subscriber
 MAX_UNDELIVERED = 1024 * 1024
 """How many bytes connections may publish in a turn before they are delivered."""
 
-MESSAGE_OVERHEAD = 150
+MESSAGE_OVERHEAD = 120
 """About how many bytes a message takes in memory beside its payload."""
 
 
@@ -95,7 +95,9 @@ class Hub:
             raise TypeError(f"payload must be bytes, not {type(payload).__name__}")
         if not (is_binary or payload.isascii()):
             payload.decode()
-        return self._append(channel, [(payload, is_binary)], publisher)[0]
+        history = self._append(channel, [(payload, is_binary)], publisher).history
+        (entry,) = history.since(history.last_offset - 1)
+        return Message(history.last_offset, *entry)
 
     def publish_all(self, channel: str, contents: Sequence[Content], publisher: str) -> None:
         """Play to everyone in a channel what a connection has read, in its order.
@@ -113,17 +115,15 @@ class Hub:
         if self._undelivered > MAX_UNDELIVERED:
             self.flush()
 
-    def _append(
-        self, channel: str, contents: Sequence[Content], publisher: str | None
-    ) -> Sequence[Message]:
+    def _append(self, channel: str, contents: Sequence[Content], publisher: str | None) -> Channel:
         target = self._channel(channel)
         before = target.undelivered
-        messages = target.extend(contents, publisher, self._clock())
+        target.extend(contents, publisher, self._clock())
         self._undelivered += target.undelivered - before + MESSAGE_OVERHEAD * len(contents)
         if not self._dirty and self._end_of_turn is not None:
             self._end_of_turn(self.flush)
         self._dirty[target] = None
-        return messages
+        return target
 
     def subscribe(
         self, channel: str, callback: Callable[[Message], object], last: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
-from orchestra.message import Message
+from orchestra.message import Entry
 
 
 class IEncoding(Interface):
@@ -17,10 +17,11 @@ class IEncoding(Interface):
     :meth:`encode` once per turn and hands the result to each of them.
     """
 
-    def encode(messages: Sequence[Message]) -> Any:
+    def encode(entries: Sequence[Entry], offsets: Sequence[int]) -> Any:
         """Turn messages into what the outlet writes.
 
-        :param messages: at least one message, in the order of their offsets.
+        :param entries: of the log, at least one, in their order.
+        :param offsets: the offset of each; there are gaps where a subscriber skips some.
         :returns: whatever the outlets of this encoding take: bytes for a connection.
         """
 

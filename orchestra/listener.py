@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from zope.interface import implementer
 
 from orchestra.interfaces import IEncoding, IOutlet
-from orchestra.message import Message
+from orchestra.message import Entry, Message
 
 
 @implementer(IEncoding)
 class AsMessages:
     """The encoding of those who want the messages themselves."""
 
-    def encode(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages as they are."""
-        return messages
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> Sequence[Message]:
+        """The messages."""
+        return [Message(offset, *entry) for offset, entry in zip(offsets, entries, strict=True)]
 
 
 AS_MESSAGES = AsMessages()

@@ -7,9 +7,16 @@ from typing import NamedTuple, TypeAlias
 Content: TypeAlias = tuple[bytes, bool]
 """What somebody wants to publish: the payload, and whether it is binary data."""
 
+Entry: TypeAlias = tuple[bytes, bool, str | None, float]
+"""What the log keeps of a message: all of a :class:`Message` but its offset, in the same order.
+
+The offset is the entry's place in the log. A plain tuple, since every message is one for a while,
+and hardly any of them is ever asked for a field by its name.
+"""
+
 
 class Message(NamedTuple):
-    """What somebody published, as the log keeps it. Immutable.
+    """What somebody published, as applications get it. Immutable.
 
     A message knows nothing of frames, prefixes or connections: how it looks on a wire is the
     business of an encoding (:class:`orchestra.interfaces.IEncoding`).

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestra.interfaces import IEncoding
-from orchestra.message import Message
+from orchestra.message import Entry
 
 ROOM = 1024 * 1024
 """How much is kept of what was encoded, in bytes of payload."""
@@ -22,20 +22,20 @@ class Pieces:
     __slots__ = ("_pieces", "_size")
 
     def __init__(self) -> None:
-        self._pieces: dict[tuple[IEncoding, int, int], tuple[Any, int]] = {}
+        self._pieces: dict[tuple[IEncoding, range], tuple[Any, int]] = {}
         self._size = 0
 
-    def encoded(self, encoding: IEncoding, messages: Sequence[Message]) -> Any:
+    def encoded(self, encoding: IEncoding, entries: Sequence[Entry], offsets: range) -> Any:
         """What the encoding makes of a piece, from memory if it was asked for before.
 
-        :param messages: at least one, all that the log has between the first and the last.
+        :param entries: at least one, all that the log has at these offsets.
         """
-        key = encoding, messages[0].offset, messages[-1].offset
+        key = encoding, offsets
         found = self._pieces.get(key)
         if found is not None:
             return found[0]
-        data = encoding.encode(messages)
-        size = sum([len(message.payload) for message in messages])
+        data = encoding.encode(entries, offsets)
+        size = sum([len(payload) for payload, *_ in entries])
         self._pieces[key] = data, size
         self._size += size
         while self._size > ROOM and len(self._pieces) > 1:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestra.interfaces import IEncoding, IOutlet
-from orchestra.message import Message
+from orchestra.message import Entry
 
 if TYPE_CHECKING:
     from orchestra.channel import Channel
@@ -19,11 +19,19 @@ STEP = 256
 """The number of messages at whose multiples such a piece ends as well."""
 
 
-def without(messages: Sequence[Message], publisher: str | None) -> Sequence[Message]:
-    """The messages but those of a publisher; all of them if it is ``None``."""
-    if publisher is None:
-        return messages
-    return [message for message in messages if message.publisher != publisher]
+def publishers(entries: Sequence[Entry]) -> set[str | None]:
+    """Who published some messages."""
+    return {publisher for _, _, publisher, _ in entries}
+
+
+def encode_without(
+    encoding: IEncoding, entries: Sequence[Entry], offsets: Sequence[int], publisher: str
+) -> Any:
+    """What an encoding makes of messages but those of a publisher; ``None`` if none are left."""
+    kept = [n for n, (_, _, its_publisher, _) in enumerate(entries) if its_publisher != publisher]
+    return (
+        encoding.encode([entries[n] for n in kept], [offsets[n] for n in kept]) if kept else None
+    )
 
 
 class Subscriber:
@@ -145,10 +153,12 @@ class Subscriber:
         until = channel.delivered if self._last is None else self._last
         # Readers who began at different places soon read the same pieces.
         until = min(until, self.offset - self.offset % STEP + STEP)
-        messages = channel.history.piece(self.offset, until, PIECE)
-        self.offset = messages[-1].offset
-        wanted = without(messages, self.skip)
-        if len(wanted) == len(messages):
-            self.write(channel.pieces.encoded(self.encoding, messages))
-        elif wanted:
-            self.write(self.encoding.encode(wanted))
+        entries = channel.history.piece(self.offset, until, PIECE)
+        offsets = range(self.offset + 1, self.offset + 1 + len(entries))
+        self.offset = offsets[-1]
+        if self.skip is None or self.skip not in publishers(entries):
+            self.write(channel.pieces.encoded(self.encoding, entries, offsets))
+        else:
+            data = encode_without(self.encoding, entries, offsets, self.skip)
+            if data is not None:
+                self.write(data)

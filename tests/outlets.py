@@ -9,7 +9,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from orchestra.interfaces import IEncoding, IOutlet
-from orchestra.message import Message
+from orchestra.message import Entry
 from orchestra.subscriber import Subscriber
 
 
@@ -20,10 +20,10 @@ class Payloads:
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, messages: Sequence[Message]) -> list[bytes]:
-        assert messages, "there is nothing to encode"
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+        assert len(entries) == len(offsets) > 0
         self.calls += 1
-        return [message.payload for message in messages]
+        return [payload for payload, _, _, _ in entries]
 
 
 @implementer(IEncoding)
@@ -33,9 +33,9 @@ class Lines:
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, messages: Sequence[Message]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
         self.calls += 1
-        return b"".join([message.payload + b"\n" for message in messages])
+        return b"".join([payload + b"\n" for payload, _, _, _ in entries])
 
 
 @implementer(IOutlet)

@@ -10,7 +10,8 @@ import pytest
 
 from orchestra.history import Retention
 from orchestra.hub import MAX_UNDELIVERED, MESSAGE_OVERHEAD, Hub
-from orchestra.message import Message
+from orchestra.listener import AS_MESSAGES
+from orchestra.message import Entry, Message
 from tests.outlets import Outlet, Payloads
 
 
@@ -166,7 +167,7 @@ def test_a_broken_encoding_holds_up_no_other_channel(turn: Turn) -> None:
     hub.bind(turn.at_end, lambda error, what: reports.append(f"{what}: {error}"))
 
     class Broken(Payloads):
-        def encode(self, messages: Sequence[Message]) -> list[bytes]:
+        def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
             raise RuntimeError("no bow")
 
     heard: list[Message] = []
@@ -222,6 +223,22 @@ def test_attached_outlets_begin_when_resumed(hub: Hub, turn: Turn) -> None:
     assert outlet.heard == []
     subscriber.resume()
     assert outlet.heard == [b"2"]
+
+
+@pytest.mark.parametrize("lags", [False, True])
+def test_what_is_left_keeps_its_offsets(hub: Hub, turn: Turn, lags: bool) -> None:
+    """Where some messages are skipped, at the head or behind, the others do not move up."""
+    heard: list[Message] = []
+    outlet = Outlet()
+    outlet.write = heard.extend
+    subscriber = hub.attach("a", outlet, AS_MESSAGES, skip="me")
+    if not lags:
+        subscriber.resume()
+    for publisher in ("you", "me", "you"):
+        hub.publish("a", publisher.encode(), publisher=publisher)
+    turn.end()
+    subscriber.resume()
+    assert [(message.offset, message.payload) for message in heard] == [(1, b"you"), (3, b"you")]
 
 
 @pytest.mark.parametrize("payload", [b"\xff", "é".encode()[:1], b"\xed\xa0\x80"])

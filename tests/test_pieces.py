@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-from orchestra.message import Message
 from orchestra.pieces import ROOM, Pieces
 from tests.outlets import Payloads
 
 
-def messages(first: int, last: int, size: int = 1) -> Sequence[Message]:
-    return [Message(n, b"x" * size, False, None, 0.0) for n in range(first, last + 1)]
+def encoded(pieces: Pieces, encoding: Payloads, first: int, last: int, size: int = 1) -> Any:
+    """What is made of the messages from one offset to another, each of so many bytes."""
+    offsets = range(first, last + 1)
+    entries = [(b"x" * size, False, None, 0.0) for _ in offsets]
+    return pieces.encoded(encoding, entries, offsets)
 
 
 def test_the_same_piece_is_encoded_once() -> None:
     """The same messages in the same encoding are the same object; all others are not."""
     pieces, encoding, other = Pieces(), Payloads(), Payloads()
-    first = pieces.encoded(encoding, messages(1, 3))
+    first = encoded(pieces, encoding, 1, 3)
     assert first == [b"x"] * 3
-    assert pieces.encoded(encoding, messages(1, 3)) is first
+    assert encoded(pieces, encoding, 1, 3) is first
     assert encoding.calls == 1
-    pieces.encoded(encoding, messages(1, 2))
-    pieces.encoded(encoding, messages(2, 3))
+    encoded(pieces, encoding, 1, 2)
+    encoded(pieces, encoding, 2, 3)
     assert encoding.calls == 3
-    pieces.encoded(other, messages(1, 3))
+    encoded(pieces, other, 1, 3)
     assert other.calls == 1
 
 
@@ -31,22 +33,22 @@ def test_the_oldest_make_room() -> None:
     """What is kept is bounded in bytes, but for the newest piece, whatever its size."""
     pieces, encoding = Pieces(), Payloads()
     for n in range(1, 6):
-        pieces.encoded(encoding, messages(n, n, ROOM // 4))
-    pieces.encoded(encoding, messages(2, 2, ROOM // 4))
+        encoded(pieces, encoding, n, n, ROOM // 4)
+    encoded(pieces, encoding, 2, 2, ROOM // 4)
     assert encoding.calls == 5
-    pieces.encoded(encoding, messages(1, 1, ROOM // 4))
+    encoded(pieces, encoding, 1, 1, ROOM // 4)
     assert encoding.calls == 6
     for _ in range(2):
-        pieces.encoded(encoding, messages(9, 9, 2 * ROOM))
+        encoded(pieces, encoding, 9, 9, 2 * ROOM)
     assert encoding.calls == 7
-    pieces.encoded(encoding, messages(5, 5, ROOM // 4))
+    encoded(pieces, encoding, 5, 5, ROOM // 4)
     assert encoding.calls == 8
 
 
 def test_what_is_cleared_is_encoded_again() -> None:
     """Nothing is kept for nobody."""
     pieces, encoding = Pieces(), Payloads()
-    pieces.encoded(encoding, messages(1, 3))
+    encoded(pieces, encoding, 1, 3)
     pieces.clear()
-    pieces.encoded(encoding, messages(1, 3))
+    encoded(pieces, encoding, 1, 3)
     assert encoding.calls == 2

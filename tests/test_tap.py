@@ -11,7 +11,6 @@ from twisted.plugin import getPlugins
 
 import orchestra
 from orchestra.history import Retention
-from orchestra.message import Message
 from orchestra.process import ProcessService
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
@@ -65,9 +64,7 @@ def test_every_option_arrives() -> None:
             "--grace=0",
         )
     )
-    assert (
-        service.factory.encoding().encode([Message(1, b"a", False, None, 0.0)]) == b"\x81\x03> a"
-    )
+    assert service.factory.encoding().encode([(b"a", False, None, 0.0)], [1]) == b"\x81\x03> a"
     assert service.factory.max_connections == 7
     assert service.factory.backpressure.bound == 1_000_000
     assert service.factory.compress

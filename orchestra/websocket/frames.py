@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from orchestra.dialects.raw import RawDialect
 from orchestra.interfaces import IEncoding
-from orchestra.message import Message
+from orchestra.message import Entry
 from orchestra.websocket.deflate import Deflater
 
 
@@ -40,12 +40,12 @@ class FrameEncoding:
         # What goes before a payload of a size and a kind: the header, and what the dialect adds.
         self._before = lru_cache(1024)(partial(_before, dialect))
 
-    def encode(self, messages: Sequence[Message]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
         """The messages' frames, one after the other."""
         before = self._before
         parts: list[bytes] = []
         add = parts.append
-        for _, payload, is_binary, _, _ in messages:
+        for payload, is_binary, _, _ in entries:
             add(before(len(payload), is_binary))
             add(payload)
         return b"".join(parts)
@@ -68,10 +68,10 @@ class DeflatedFrameEncoding:
         self._dialect = dialect
         self._deflater = Deflater(window_bits)
 
-    def encode(self, messages: Sequence[Message]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
         """The messages' frames, one after the other."""
         parts: list[bytes] = []
-        for _, content, is_binary, _, _ in messages:
+        for content, is_binary, _, _ in entries:
             text = self._dialect.lead(is_binary) + content
             deflated = self._deflater.deflate(text)
             payload = text if deflated is None else deflated

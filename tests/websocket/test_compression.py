@@ -59,7 +59,7 @@ def test_a_message_is_compressed_once(factory: OrchestraFactory, clock: Clock) -
     plain, small = join(factory), join_compressed(factory, 9)
     calls = []
     encoding = factory.encoding(15)
-    encode, encoding.encode = encoding.encode, lambda m: calls.append(len(m)) or encode(m)
+    encode, encoding.encode = encoding.encode, lambda *m: calls.append(len(m[0])) or encode(*m)
     for number in range(5):
         factory.broadcast(TUNE.encode() + b"%d" % number)
         clock.advance(0)

@@ -13,7 +13,6 @@ from zope.interface.verify import verifyObject
 
 from orchestra.dialects.raw import RawDialect
 from orchestra.interfaces import IEncoding
-from orchestra.message import Message
 from orchestra.websocket.frames import FrameEncoding, header
 
 LENGTHS = st.one_of(
@@ -56,11 +55,8 @@ def test_messages_are_joined_frames(contents: list[tuple[bytes, bool]]) -> None:
     """The encoding of a turn is its messages' frames one after the other, as rendered."""
     encoding = FrameEncoding(RawDialect("> "))
     assert verifyObject(IEncoding, encoding)
-    messages = [
-        Message(offset, payload, is_binary, None, 0.0)
-        for offset, (payload, is_binary) in enumerate(contents, 1)
-    ]
-    frames = parse(encoding.encode(messages))
+    entries = [(payload, is_binary, None, 0.0) for payload, is_binary in contents]
+    frames = parse(encoding.encode(entries, range(1, len(entries) + 1)))
     assert [(f.opcode is Opcode.BINARY, bytes(f.data)) for f in frames] == [
         (is_binary, payload if is_binary else b"> " + payload) for payload, is_binary in contents
     ]
