@@ -47,6 +47,8 @@ class Client:
         self.socket.sendall(handshake(port))
         self.sent = 0  # messages
         self.received = 0  # bytes
+        self.messages: Stamped | None = None  # what it plays, if it does
+        self.echoed = 0  # of those that it has sent
         self.rest = b""
 
     def shaken(self) -> None:
@@ -61,10 +63,11 @@ class Client:
             raise ConnectionError(f"refused: {answer[:60]!r}")
         self.socket.setblocking(False)
 
-    def play(self, message: bytes, count: int) -> None:
-        """Send a message so many times."""
-        self.sent += count
-        self.send(message * count)
+    def play(self, count: int = 1) -> None:
+        """Send so many messages, stamped now."""
+        if self.messages is not None:
+            self.sent += count
+            self.send(self.messages.frame() * count)
 
     def send(self, data: bytes) -> None:
         """Send frames, or as much of them as the socket takes now."""
@@ -94,7 +97,9 @@ class Crowd:
         """
         self.clients = join(port, clients)
         self.players = self.clients[:players]
-        self._messages = Stamped(size)
+        for number, player in enumerate(self.players):
+            player.messages = Stamped(size, bytes([ord("A") + number]))
+        self._size = size
         self._buffer = memoryview(bytearray(1 << 20))
         self._by_fd = {client.socket.fileno(): client for client in self.clients}
         self._poll = select.epoll()
@@ -109,7 +114,7 @@ class Crowd:
 
     def _calibrate(self) -> None:
         # By a first message, which everybody hears.
-        self.clients[0].send(self.message())
+        self.players[0].play()
         heard = b""
         self.clients[0].socket.setblocking(True)
         while not (size := frame_size(heard)) or len(heard) < size:
@@ -122,12 +127,8 @@ class Crowd:
                 raise TimeoutError("not everybody heard the first message")
             self.hear(0.1)
         for client in self.clients:
-            client.received = 0
+            client.sent = client.received = 0
         self.reply = size
-
-    def message(self) -> bytes:
-        """A message that is stamped now."""
-        return self._messages.frame()
 
     def push(self) -> None:
         """Send what players could not send before."""
@@ -135,15 +136,13 @@ class Crowd:
             if player.rest:
                 player.send(b"")
 
-    def hear(self, timeout: float) -> list[Client]:
+    def hear(self, timeout: float) -> None:
         """Receive what there is.
 
         Of some clients, the age of the last whole message in each piece received is kept.
 
         :param timeout: seconds to wait for something.
-        :returns: those who received something.
         """
-        heard = []
         for fd, _ in self._poll.poll(timeout, len(self.clients)):
             client = self._by_fd[fd]
             try:
@@ -152,6 +151,10 @@ class Crowd:
                 continue
             if not size:
                 raise ConnectionError("the server has closed a connection")
+            if self.reply and client.messages is not None:
+                first = (self.reply - self._size - client.received) % self.reply
+                marks = bytes(self._buffer[first : size : self.reply])
+                client.echoed += marks.count(client.messages.mark)
             client.received += size
             if self.reply and fd in self._sampled:
                 end = size - client.received % self.reply
@@ -159,8 +162,6 @@ class Crowd:
                     waited = age(bytes(self._buffer[end - STAMP : end]))
                     if waited is not None:
                         self.ages.append(waited)
-            heard.append(client)
-        return heard
 
     def deliveries(self) -> float:
         """How many messages have been heard, by all clients together."""
@@ -187,9 +188,6 @@ def saturated(
 ) -> dict[str, float | None]:
     """As much as the server can do: each player keeps some of its own messages in flight.
 
-    How many of a client's messages came back is what it heard, divided by the number of players,
-    since all play at the same pace.
-
     :param window: messages of its own that a player has in flight.
     :param seconds: how long is measured, after a fifth of it for warming up.
     """
@@ -197,17 +195,12 @@ def saturated(
 
     def run(until: float) -> None:
         while time.monotonic() < until:
-            heard = crowd.hear(1.0)
-            message = crowd.message()  # once for all who play now
-            for client in heard:
-                if client.sent:
-                    echoed = client.received // crowd.reply // players
-                    if missing := window - (client.sent - echoed):
-                        client.play(message, missing)
+            for player in crowd.players:
+                if missing := window - (player.sent - player.echoed):
+                    player.play(missing)
             crowd.push()
+            crowd.hear(1.0)
 
-    for player in crowd.players:
-        player.play(crowd.message(), window)
     run(time.monotonic() + seconds / 5)
     crowd.ages.clear()
     deliveries, start, used = crowd.deliveries(), time.monotonic(), cpu(pid)
@@ -233,7 +226,7 @@ def paced(
     deadline = start + seconds + min(seconds, PATIENCE)
     while (now := time.monotonic()) < deadline:
         for _ in range(min(int((now - start) * rate), total) - sent):
-            crowd.players[sent % players].play(crowd.message(), 1)
+            crowd.players[sent % players].play()
             sent += 1
         crowd.push()
         crowd.hear(0.001)

@@ -59,13 +59,15 @@ def frame_size(data: bytes) -> int:
 
 
 class Stamped:
-    """Messages of one size that tell when they were sent."""
+    """Messages of one size that tell who sent them and when."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, mark: bytes) -> None:
         """
-        :param size: bytes of payload, at least :data:`STAMP`.
+        :param size: bytes of payload, more than :data:`STAMP`.
+        :param mark: what the payload begins with: a letter of the sender's own.
         """
-        self._filling = b"x" * (size - STAMP)
+        self.mark = mark
+        self._filling = mark * (size - STAMP)
 
     def frame(self) -> bytes:
         """A frame that is stamped now."""

@@ -26,12 +26,13 @@ def test_the_size_of_a_servers_frame(size: int) -> None:
     assert frame_size(b"") == 0
 
 
-def test_a_message_tells_its_age() -> None:
-    """Its last bytes are the time at which it was sent; other bytes have no age."""
-    data = Stamped(64).frame()
+def test_a_message_tells_its_sender_and_its_age() -> None:
+    """It begins with the mark, and ends with its time; other bytes have no age."""
+    data = Stamped(64, b"Q").frame()
     start = data.index(b"\x12\x34\x56\x78") + 4
     payload = bytes(byte ^ b"\x12\x34\x56\x78"[n & 3] for n, byte in enumerate(data[start:]))
     assert len(payload) == 64
+    assert payload[:1] == b"Q"
     waited = age(payload[-STAMP:])
     assert waited is not None
     assert 0 <= waited < 60
