@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from orchestra.message import Content, Entry
 
@@ -112,7 +111,8 @@ class History:
         if forgotten:
             size -= sum([len(entry[0]) for entry in log[:forgotten]])
         oldest = now - keep.age
-        for payload, _, _, published_at in islice(log, forgotten, most):
+        while forgotten < most:
+            payload, _, _, published_at = log[forgotten]
             if size <= keep.bytes and published_at >= oldest:
                 break
             size -= len(payload)
