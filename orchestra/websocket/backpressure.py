@@ -6,11 +6,10 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-FULL = 96 * 1024
-"""About how many bytes a transport holds at the most when it is full."""
-
 PATIENCE = 1.0
 """How long a full reader may take nothing while there is no room for more, in seconds."""
+
+_EMPTY = (0.0, 0)
 
 
 class Client(Protocol):
@@ -40,23 +39,30 @@ class Backpressure:
         """
         self.bound = bound
         self._clock = clock
-        self._full: dict[Client, float] = {}  # since when
+        self._full: dict[Client, tuple[float, int]] = {}  # since when, and how much it holds
+        self._size = 0
         self._held: dict[Client, None] = {}
         self._check: IDelayedCall | None = None
         self.is_high = False
         """Whether there is no room for more."""
 
-    def filled(self, client: Client) -> None:
-        """A client's transport is full."""
-        self._full[client] = self._clock.seconds()
-        self.is_high = 0 < self.bound < len(self._full) * FULL
+    def filled(self, client: Client, size: int) -> None:
+        """A client's transport is full, or full again.
+
+        :param size: how many bytes it holds, about.
+        """
+        _, before = self._full.get(client, _EMPTY)
+        self._full[client] = self._clock.seconds(), size
+        self._size += size - before
+        self.is_high = 0 < self.bound < self._size
         if self.is_high and self._check is None:
             self._check = self._clock.callLater(PATIENCE, self._give_up)
 
     def drained(self, client: Client) -> None:
         """A client's transport has drained, or is gone."""
-        self._full.pop(client, None)
-        self.is_high = 0 < self.bound < len(self._full) * FULL
+        _, size = self._full.pop(client, _EMPTY)
+        self._size -= size
+        self.is_high = 0 < self.bound < self._size
         if self._held and not self.is_high:
             held, self._held = self._held, {}
             for waiting in held:
@@ -77,6 +83,6 @@ class Backpressure:
         self._check = None
         if self.is_high:
             latest = self._clock.seconds() - PATIENCE
-            for client in [client for client, since in self._full.items() if since <= latest]:
+            for client in [client for client, (since, _) in self._full.items() if since <= latest]:
                 client.give_up()
             self._check = self._clock.callLater(PATIENCE, self._give_up)

@@ -11,7 +11,10 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 CHUNK = 32 * 1024
-"""How many bytes a transport that does not send at once is given at a time."""
+"""How many bytes a transport is given at a time when it cannot send them at once."""
+
+BUFFER = 64 * 1024
+"""How many bytes a transport that cannot send at once buffers before it says that it is full."""
 
 UNSENT = 128 * 1024
 """How many bytes the kernel may hold for a connection, unsent."""
@@ -59,7 +62,16 @@ class Outflow:
     It knows nothing of frames but that each write is a number of whole ones.
     """
 
-    __slots__ = ("_closing", "_drained", "_filled", "_transport", "_waiting", "full", "send")
+    __slots__ = (
+        "_closing",
+        "_drained",
+        "_filled",
+        "_transport",
+        "_waiting",
+        "full",
+        "holds",
+        "send",
+    )
 
     def __init__(
         self, transport: Any, filled: Callable[[], object], drained: Callable[[], object]
@@ -81,6 +93,8 @@ class Outflow:
         limit_unsent(transport)
         if sends_at_once(transport):
             self.send = transport.getHandle().send
+        self.holds = CHUNK if self.send is not None else BUFFER + CHUNK
+        """How many bytes the transport holds at the most when it is full."""
         # One that pulls is asked whenever the buffer has drained, one that pushes only after it
         # was told that the buffer is full.
         transport.registerProducer(self, self.send is None)

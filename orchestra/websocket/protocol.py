@@ -182,7 +182,7 @@ class OrchestraProtocol(OpeningProtocol):
         return 0 if deflate is None else deflate.server_max_window_bits
 
     def _filled(self) -> None:
-        self.factory.backpressure.filled(self)
+        self.factory.backpressure.filled(self, self._outflow.holds)
         if self._subscriber is not None:
             self._subscriber.pause()
 

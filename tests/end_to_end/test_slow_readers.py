@@ -137,7 +137,7 @@ def test_a_full_server(tmp_path: Path) -> None:
 
 def test_stalled_readers_hold_nobody_up_for_long(tmp_path: Path) -> None:
     """When they have too much waiting for them, who plays waits until they are closed."""
-    with serving(tmp_path, "--max-buffered=200000") as server:
+    with serving(tmp_path, "--max-buffered=80000") as server:
         stalled = [server.silent() for _ in range(3)]
         with server.connect() as player:
             for number in range(50):

@@ -12,7 +12,7 @@ from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.interfaces import IOutlet
 from orchestra.message import Content
-from orchestra.websocket.backpressure import FULL, PATIENCE
+from orchestra.websocket.backpressure import PATIENCE
 from orchestra.websocket.close_codes import GOING_AWAY
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.outflow import CHUNK
@@ -524,7 +524,7 @@ def test_a_large_message_does_not_fill_a_transport(
 
 def test_publishers_wait_for_slow_readers(clock: Clock) -> None:
     """When transports hold more than the bound nothing more is read from who publishes."""
-    factory = OrchestraFactory(max_buffered=2 * FULL, reactor=clock)
+    factory = OrchestraFactory(max_buffered=2 * (BUFFER + CHUNK), reactor=clock)
     slow, publisher = [join(factory) for _ in range(3)], join(factory)
     while publisher.transport.reading:
         publisher.send("x" * 10_000)
@@ -544,7 +544,7 @@ def test_publishers_wait_for_slow_readers(clock: Clock) -> None:
 
 def test_nobody_silences_the_others_by_not_reading(clock: Clock) -> None:
     """Who takes nothing while publishers wait is closed as a slow reader, and they go on."""
-    factory = OrchestraFactory(max_buffered=2 * FULL, reactor=clock)
+    factory = OrchestraFactory(max_buffered=2 * (BUFFER + CHUNK), reactor=clock)
     stalled, publisher = [join(factory) for _ in range(3)], join(factory)
     while publisher.transport.reading:
         publisher.send("x" * 10_000)
