@@ -25,6 +25,9 @@ from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake
 PATIENCE = 10.0
 """How long nothing may happen, in seconds, before a job gives up."""
 
+SILENCE = 5.0
+"""How long nobody may hear anything, in seconds, while messages are on their way."""
+
 STALL_LIMIT = 60.0
 """How long a player may take among stalled readers, in seconds, before it is left at that."""
 
@@ -52,13 +55,13 @@ class Client:
         self.rest = b""
 
     def shaken(self) -> None:
-        """Wait for the server's side of the handshake."""
+        """Wait for the server's side of the handshake, behind which nothing comes by itself."""
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
-            byte = self.socket.recv(1)
-            if not byte:
+            more = self.socket.recv(4096)
+            if not more:
                 break
-            answer += byte
+            answer += more
         if not answer.startswith(b"HTTP/1.1 101"):
             raise ConnectionError(f"refused: {answer[:60]!r}")
         self.socket.setblocking(False)
@@ -136,14 +139,16 @@ class Crowd:
             if player.rest:
                 player.send(b"")
 
-    def hear(self, timeout: float) -> None:
+    def hear(self, timeout: float) -> bool:
         """Receive what there is.
 
         Of some clients, the age of the last whole message in each piece received is kept.
 
         :param timeout: seconds to wait for something.
+        :returns: whether there was anything.
         """
-        for fd, _ in self._poll.poll(timeout, len(self.clients)):
+        ready = self._poll.poll(timeout, len(self.clients))
+        for fd, _ in ready:
             client = self._by_fd[fd]
             try:
                 size = client.socket.recv_into(self._buffer)
@@ -162,6 +167,7 @@ class Crowd:
                     waited = age(bytes(self._buffer[end - STAMP : end]))
                     if waited is not None:
                         self.ages.append(waited)
+        return bool(ready)
 
     def deliveries(self) -> float:
         """How many messages have been heard, by all clients together."""
@@ -199,7 +205,8 @@ def saturated(
                 if missing := window - (player.sent - player.echoed):
                     player.play(missing)
             crowd.push()
-            crowd.hear(1.0)
+            if not crowd.hear(SILENCE):
+                raise TimeoutError("the server went silent with messages on their way")
 
     run(time.monotonic() + seconds / 5)
     crowd.ages.clear()

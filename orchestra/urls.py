@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from orchestra.channel import check_name
@@ -45,6 +46,7 @@ class Target:
     """Whether the client hears its own messages."""
 
 
+@lru_cache(256)  # whoever comes back asks for what others ask for as well
 def parse_target(uri: str) -> Target:
     """Read the request target of an HTTP request.
 

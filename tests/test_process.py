@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,7 +16,13 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver
 
-from orchestra.process import ProcessService, StartError, raise_open_files
+from orchestra.process import (
+    COLLECT_AFTER,
+    ProcessService,
+    StartError,
+    raise_open_files,
+    relax_collector,
+)
 from orchestra.service import ListenError
 from tests.events import captured, lines, named
 
@@ -49,6 +57,15 @@ def _handlers() -> Iterator[None]:
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Has the garbage collector work as before."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -90,6 +107,21 @@ def test_a_hard_limit_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines(events) == [
         f"Up to {soft} files can be open at once; raising that failed: not that many"
     ]
+
+
+def test_the_collector_is_relaxed_but_collects() -> None:
+    """What is there when the server starts is left alone; what comes later and goes is found."""
+
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    relax_collector()
+    assert gc.get_freeze_count() > 1000
+    lost = weakref.ref(Ring())
+    kept = [[] for _ in range(2 * COLLECT_AFTER)]
+    assert lost() is None
+    assert len(kept) == 2 * COLLECT_AFTER
 
 
 @pytest.mark.usefixtures("_handlers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -19,7 +20,6 @@ BUFFER = 64 * 1024
 UNSENT = 128 * 1024
 """How many bytes the kernel may hold for a connection, unsent."""
 
-_TCP = (socket.AF_INET, socket.AF_INET6)
 _LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS have it
 
 
@@ -45,8 +45,9 @@ def limit_unsent(transport: Any) -> None:
     reader that is merely far away does not count.
     """
     its_socket = getattr(transport, "socket", None)  # which wrappers pass on
-    if isinstance(its_socket, socket.socket) and its_socket.family in _TCP and _LOWAT is not None:
-        its_socket.setsockopt(socket.IPPROTO_TCP, _LOWAT, UNSENT)
+    if isinstance(its_socket, socket.socket) and _LOWAT is not None:
+        with suppress(OSError):  # it is no TCP socket
+            its_socket.setsockopt(socket.IPPROTO_TCP, _LOWAT, UNSENT)
 
 
 @implementer(IPushProducer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import randbytes
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall
@@ -37,8 +37,6 @@ class OrchestraProtocol(OpeningProtocol):
     """
 
     factory: OrchestraFactory
-    transport: Any  # of whatever kind the endpoint makes
-    peer: str
     closeHandshakeTimeout: float
     maxMessagePayloadSize: int
     wasClean: bool
