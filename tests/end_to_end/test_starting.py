@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import select
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect, unix_connect
 
 from tests.end_to_end.server import PATIENCE, TWISTD, serving, started, tls_endpoint
@@ -49,12 +51,17 @@ def test_python_m_twisted(tmp_path: Path) -> None:
 def test_tls(tmp_path: Path) -> None:
     """An endpoint string with key and certificate is all it takes; the client verifies."""
     endpoint, context = tls_endpoint(tmp_path)
-    with serving(tmp_path, "--listen", endpoint) as server:
-        server.url = lambda path="/": f"wss://127.0.0.1:{server.port}{path}"
-        with server.connect(ssl=context) as alice, server.connect(ssl=context) as bob:
+
+    async def play(url: str) -> None:
+        options = {"ssl": context, "max_size": None}
+        async with connect_async(url, **options) as alice, connect_async(url, **options) as bob:
+            assert bob.transport.get_extra_info("ssl_object").version() == "TLSv1.3"
             for note in ("hello", "x" * 1024 * 1024):
-                alice.send(note)
-                assert bob.recv(timeout=PATIENCE) == "Echo: " + note
+                await alice.send(note)
+                assert await bob.recv() == "Echo: " + note
+
+    with serving(tmp_path, "--listen", endpoint) as server:
+        asyncio.run(asyncio.wait_for(play(f"wss://127.0.0.1:{server.port}/"), PATIENCE))
         assert server.stop() == 0
 
 
