@@ -25,9 +25,6 @@ from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake
 PATIENCE = 10.0
 """How long nothing may happen, in seconds, before a job gives up."""
 
-SILENCE = 5.0
-"""How long nobody may hear anything, in seconds, while messages are on their way."""
-
 STALL_LIMIT = 60.0
 """How long a player may take among stalled readers, in seconds, before it is left at that."""
 
@@ -205,7 +202,7 @@ def saturated(
                 if missing := window - (player.sent - player.echoed):
                     player.play(missing)
             crowd.push()
-            if not crowd.hear(SILENCE):
+            if not crowd.hear(PATIENCE):
                 raise TimeoutError("the server went silent with messages on their way")
 
     run(time.monotonic() + seconds / 5)

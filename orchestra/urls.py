@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from orchestra.channel import check_name
@@ -46,7 +45,6 @@ class Target:
     """Whether the client hears its own messages."""
 
 
-@lru_cache(256)  # whoever comes back asks for what others ask for as well
 def parse_target(uri: str) -> Target:
     """Read the request target of an HTTP request.
 
@@ -58,7 +56,7 @@ def parse_target(uri: str) -> Target:
             parts = urlsplit(uri)
             uri = f"{parts.path or '/'}?{parts.query}"
         path, _, text = uri.partition("?")
-        query = parse_qs(text, keep_blank_values=True, max_num_fields=100)
+        query = parse_qs(text, keep_blank_values=True, max_num_fields=100) if text else {}
     except ValueError:
         raise BadTargetError(400, "the URL cannot be parsed") from None
     return Target(
@@ -84,7 +82,9 @@ def _channel(path: str) -> str:
 def _number(
     query: dict[str, list[str]], key: str, default: int = 0, highest: int = MAX_LAST
 ) -> int:
-    values = query.get(key, [str(default)])
+    values = query.get(key)
+    if values is None:
+        return default
     text = values[0]
     if len(values) == 1 and text.isascii() and text.isdigit() and len(text) <= len(str(highest)):
         number = int(text)

@@ -94,7 +94,8 @@ class OrchestraProtocol(OpeningProtocol):
             last=self.target.last,
             skip=None if self.target.echo else self.client_id,
         )
-        self._subscriber.resume()
+        if not self._outflow.full:  # of what is to go before; else it is resumed when that is sent
+            self._subscriber.resume()
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sent."""

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.outflow import (
     BUFFER,
     CHUNK,
@@ -48,18 +53,23 @@ class Poller:
 class Line:
     """A real connection of Twisted's over a pair of sockets, polled by the test."""
 
-    def __init__(self, before: bytes = b"") -> None:
+    def __init__(self, before: bytes = b"", protocol: Protocol | None = None) -> None:
         """
         :param before: what somebody has written to the connection already.
+        :param protocol: a protocol that has an outflow of its own; by default there is one here.
         """
         self.poller = Poller()
         ours, self.peer = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
         self.peer.setblocking(False)
-        self.transport: Any = Connection(ours, Protocol(), self.poller)
+        self.transport: Any = Connection(ours, protocol or Protocol(), self.poller)
+        self.transport.getPeer = lambda: IPv4Address("TCP", "127.0.0.1", 50000)
         self.transport.connected = 1
         self.transport.write(before)
         self.events: list[str] = []
+        if protocol is not None:
+            protocol.makeConnection(self.transport)
+            return
         self.outflow = Outflow(
             self.transport,
             lambda: self.events.append("filled"),
@@ -124,6 +134,30 @@ def test_what_is_buffered_goes_first() -> None:
     assert line.read_all() == b"first, second"
     line.outflow.write(b", third")
     assert line.read() == b", third"
+    line.close()
+
+
+def test_nothing_overtakes_the_handshake(clock: Clock) -> None:
+    """A client whose connection has something to send before it hears what is played after it."""
+    factory = OrchestraFactory(reactor=clock)
+    protocol: Any = factory.buildProtocol(None)
+    line = Line(before=b"first, ", protocol=protocol)
+    protocol.dataReceived(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert factory.clients == {protocol}
+    for note in (b"a", b"b"):
+        factory.broadcast(note)
+        clock.advance(0)
+    assert line.read() == b""
+    sent = line.read_all()
+    assert sent.startswith(b"first, HTTP/1.1 101 ")
+    assert sent.endswith(b"\r\n\r\n\x81\x07Echo: a\x81\x07Echo: b")
+    factory.broadcast(b"c")
+    clock.advance(0)
+    assert line.read() == b"\x81\x07Echo: c"
+    protocol.connectionLost(Failure(ConnectionDone()))
     line.close()
 
 
