@@ -65,9 +65,9 @@ class Client:
 
     def play(self, count: int = 1) -> None:
         """Send so many messages, stamped now."""
-        if self.messages is not None:
-            self.sent += count
-            self.send(self.messages.frame() * count)
+        assert self.messages is not None, "it has nothing to play"
+        self.sent += count
+        self.send(self.messages.frame() * count)
 
     def send(self, data: bytes) -> None:
         """Send frames, or as much of them as the socket takes now."""

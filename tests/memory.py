@@ -41,6 +41,7 @@ class MemoryTransport:
         self.disconnecting = False
         self.disconnected = False
         self.reading = True
+        self.no_delay = False
         self._paused = False
 
     # What the server's side calls.
@@ -73,7 +74,7 @@ class MemoryTransport:
         self.lose(ConnectionAborted())
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        pass
+        self.no_delay = enabled
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 50000)

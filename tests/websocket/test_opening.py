@@ -43,12 +43,6 @@ class Plain(OrchestraProtocol):
     processHandshake = WebSocketServerProtocol.processHandshake
 
 
-class AsAutobahn(Plain):
-    """One that gets what it begins with from Autobahn, too."""
-
-    _connectionMade = WebSocketServerProtocol._connectionMade
-
-
 def request(headers: Any, line: str = "GET /strings?last=1 HTTP/1.1") -> bytes:
     pairs = headers.items() if isinstance(headers, dict) else headers
     return "\r\n".join([line, *(f"{n}: {v}" for n, v in pairs), "", ""]).encode("iso-8859-1")
@@ -154,12 +148,13 @@ def test_a_connection_begins_as_autobahns(clock: Clock) -> None:
     """Each attribute that Autobahn sets on a new connection is there, with the same value."""
     factory = OrchestraFactory(reactor=clock, compress=True, ping_interval=7)
     ours = factory.buildProtocol(None)
-    factory.protocol = AsAutobahn
-    theirs: Any = AsAutobahn()
+    theirs: Any = WebSocketServerProtocol()
     theirs.factory = factory
     for server in (ours, theirs):
         server.makeConnection(MemoryTransport(server))
-    names = set(vars(theirs)) - {"factory", "_outflow", "write", "transport", "connected"}
+    assert ours.transport.no_delay, "Autobahn asks for it too, but before it knows its options"
+    assert ours.transport_details.marshal() == theirs.transport_details.marshal()
+    names = set(vars(theirs)) - {"factory", "transport", "connected"}
     assert len(names) > 40
     for name in names:
         mine, its = getattr(ours, name), getattr(theirs, name)
@@ -169,7 +164,7 @@ def test_a_connection_begins_as_autobahns(clock: Clock) -> None:
     assert len(vars(ours)) < 15
     assert factory.countConnections == 2
     for server in (ours, theirs):
-        server.abort()
+        server.transport.abortConnection()
 
 
 def test_an_option_of_the_protocols_own_stays(clock: Clock) -> None:
