@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from orchestra.head import Head
@@ -65,8 +65,8 @@ class Channel:
         self, name: str, history: History, report: Callable[[Exception, str], object]
     ) -> None:
         """
-        :param report: takes what an outlet raised that should not, and what it was that failed.
-            The outlet gets nothing more; all the others go on.
+        :param report: takes what an outlet or an encoding raised that should not, and what it
+            was that failed. Its subscribers get nothing more; all the others go on.
         """
         self.name = name
         self.history = history
@@ -130,29 +130,46 @@ class Channel:
             self._deliver(entries, range(start + 1, self.delivered + 1))
 
     def _deliver(self, entries: Sequence[Entry], offsets: range) -> None:
-        for head, data in self._encoded(entries, offsets):
-            if data is None:
-                head.offset = self.delivered
-            else:
-                head.deliver(data, self.delivered, self._failed)
-
-    def _encoded(self, entries: Sequence[Entry], offsets: range) -> Iterator[tuple[Head, Any]]:
-        # What is to be written to whom; None where there is nothing to write.
         shared: dict[IEncoding, Any] = {}
         theirs: set[str | None] = set()
         for (encoding, skip, _), head in tuple(self._heads.items()):
             if skip is not None:
                 theirs = theirs or publishers(entries)
-                if skip in theirs:
-                    yield head, encode_without(encoding, entries, offsets, skip)
-                    continue
-            if encoding not in shared:
-                shared[encoding] = encoding.encode(entries, offsets)
-            yield head, shared[encoding]
+            try:
+                if skip is not None and skip in theirs:
+                    data = encode_without(encoding, entries, offsets, skip)
+                elif encoding in shared:
+                    data = shared[encoding]
+                else:
+                    data = shared[encoding] = encoding.encode(entries, offsets)
+            except Exception as error:
+                self.fail(head.members(), error, "an encoding")
+                continue
+            if data is None:
+                head.offset = self.delivered
+            else:
+                head.deliver(data, self.delivered, self._outlet_failed)
 
-    def _failed(self, subscriber: Subscriber, error: Exception) -> None:
-        self.remove(subscriber)
-        self._report(error, f"an outlet in the channel {self.name!r} failed")
+    def _outlet_failed(self, subscriber: Subscriber, error: Exception) -> None:
+        self.fail([subscriber], error, "an outlet")
+
+    def fail(self, subscribers: Iterable[Subscriber], error: Exception, what: str) -> None:
+        """Let go of subscribers whose own code has raised, and tell their outlets.
+
+        :param what: whose code it was, for the report.
+        """
+        self._report(error, f"{what} in the channel {self.name!r} failed")
+        for subscriber in subscribers:
+            if not subscriber.gone:
+                self.remove(subscriber)
+                self._tell(subscriber.outlet.fail)
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        # An outlet that raises even then is not to keep the others from being told.
+        try:
+            what()
+        except Exception as error:
+            self._report(error, f"an outlet in the channel {self.name!r} failed")
 
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.
@@ -167,7 +184,7 @@ class Channel:
             for subscriber in [s for s in self._behind if s.offset < lost]:
                 if not subscriber.gone:
                     self.remove(subscriber)
-                    subscriber.outlet.evict()
+                    self._tell(subscriber.outlet.evict)
 
     # What follows is for the subscribers themselves and for the hub.
 

@@ -38,6 +38,10 @@ class Head:
         """How many there are."""
         return len(self._members)
 
+    def members(self) -> tuple[Subscriber, ...]:
+        """Who is in it now."""
+        return tuple(self._members)
+
     def add(self, subscriber: Subscriber) -> None:
         """Take in a subscriber that has this offset."""
         self._members[subscriber] = None

@@ -187,10 +187,7 @@ class Hub:
             self._undelivered = 0
             now = self._clock()
             for channel in dirty:
-                try:
-                    channel.flush(now)
-                except Exception as error:
-                    self._tell(error, f"a delivery in the channel {channel.name!r} failed")
+                channel.flush(now)
             self._drop_vacant(now)
         finally:
             self._flushing = False

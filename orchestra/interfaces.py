@@ -48,5 +48,8 @@ class IOutlet(Interface):
     def evict() -> None:
         """Learn that the subscriber fell off the log, and gets nothing more."""
 
+    def fail() -> None:
+        """Learn that the subscriber gets nothing more, because its encoding or outlet raised."""
+
     def end() -> None:
         """Learn that all was written that :meth:`Subscriber.finish` asked for."""

@@ -51,5 +51,8 @@ class Listener:
     def evict(self) -> None:
         """A callback that the application paused for too long just hears no more."""
 
+    def fail(self) -> None:
+        """It does not come to that: what a callback raises is reported here."""
+
     def end(self) -> None:
         """Nothing to tidy up."""

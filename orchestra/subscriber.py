@@ -132,6 +132,8 @@ class Subscriber:
         try:
             while not (self.paused or self.gone or self._arrived()):
                 self._read_piece()
+        except Exception as error:
+            self.channel.fail([self], error, "a reader")
         finally:
             self._reading = False
 

@@ -50,6 +50,7 @@ class Outlet:
         self.subscriber: Subscriber | None = None
         self.evicted = False
         self.ended = False
+        self.failed = False
         verifyObject(IOutlet, self)
 
     @property
@@ -59,6 +60,7 @@ class Outlet:
     def write(self, data: list[bytes]) -> None:
         assert not self.evicted, "written to after it was evicted"
         assert not self.ended, "written to after its end"
+        assert not self.failed, "written to after it failed"
         self.writes.append(data)
         if self.room is not None:
             self.room -= 1
@@ -74,6 +76,9 @@ class Outlet:
 
     def evict(self) -> None:
         self.evicted = True
+
+    def fail(self) -> None:
+        self.failed = True
 
     def end(self) -> None:
         self.ended = True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding
+from orchestra.message import Entry
 from orchestra.subscriber import PIECE, STEP, Subscriber
 from tests.outlets import Outlet, Payloads
 
@@ -207,11 +210,101 @@ def test_a_trim_from_within_a_delivery_waits_for_its_end() -> None:
     assert len(channel.history) == 1
 
 
-def test_an_outlet_that_raises_is_let_go_of() -> None:
+@pytest.fixture
+def reports() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def reporting(reports: list[str]) -> Channel:
+    """A channel that keeps its reports."""
+    return Channel("a", History(), lambda error, what: reports.append(f"{what}: {error}"))
+
+
+class BrokenEncoding(Payloads):
+    """Works until it is told not to."""
+
+    broken = True
+
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+        if self.broken:
+            raise RuntimeError("no score")
+        return super().encode(entries, offsets)
+
+
+@pytest.mark.parametrize("skip", [None, "someone"])
+def test_an_encoding_that_raises_takes_only_its_own_along(
+    reporting: Channel, reports: list[str], skip: str | None
+) -> None:
+    """Its subscribers are let go of and told, once; those of others miss nothing, in any order."""
+    encoding, broken = Payloads(), BrokenEncoding()
+    before = join(reporting, encoding, Outlet())
+    victims = [join(reporting, broken, Outlet(), skip=skip) for _ in range(2)]
+    behind = join(reporting, Payloads(), Outlet())
+    for payload in (b"a", b"b"):
+        play(reporting, payload, publisher="someone")
+        play(reporting, payload, publisher="another")
+        reporting.flush(0.0)
+    assert before.heard == behind.heard == [b"a", b"a", b"b", b"b"]
+    assert [outlet.failed for outlet in (before, *victims, behind)] == [False, True, True, False]
+    assert reports == ["an encoding in the channel 'a' failed: no score"]
+    assert len(reporting) == 2
+
+
+def test_an_encoding_that_raises_for_one_who_catches_up(
+    reporting: Channel, reports: list[str]
+) -> None:
+    """Those who catch up in the same turn still do, and whoever resumed it notices nothing."""
+    encoding, broken = Payloads(), BrokenEncoding()
+    broken.broken = False
+    victim, other = (
+        join(reporting, broken, Outlet(room=1)),
+        join(reporting, encoding, Outlet(room=1)),
+    )
+    for payload in (b"a", b"b"):
+        play(reporting, payload)
+        reporting.flush(0.0)
+    broken.broken = True
+    victim.drain()
+    assert victim.failed
+    assert victim.heard == [b"a"]
+    other.drain()
+    assert other.heard == [b"a", b"b"]
+    assert reports == ["a reader in the channel 'a' failed: no score"]
+
+
+def test_an_outlet_that_raises_when_told_keeps_nobody_from_being_told(
+    reporting: Channel, reports: list[str]
+) -> None:
+    """Of two that are evicted or let go of, the second learns it whatever the first does."""
+
+    class Deaf(Outlet):
+        def evict(self) -> None:
+            raise RuntimeError("no ears")
+
+        def fail(self) -> None:
+            raise RuntimeError("no ears")
+
+    encoding, broken = Payloads(), BrokenEncoding()
+    lagging = [join(reporting, encoding, outlet) for outlet in (Deaf(room=1), Outlet(room=1))]
+    victims = [join(reporting, broken, outlet) for outlet in (Deaf(), Outlet())]
+    play(reporting, b"a")
+    reporting.flush(0.0)
+    play(reporting, b"b")
+    reporting.flush(10_000.0)
+    assert victims[1].failed
+    assert lagging[1].evicted
+    assert reports == [
+        "an encoding in the channel 'a' failed: no score",
+        "an outlet in the channel 'a' failed: no ears",
+        "an outlet in the channel 'a' failed: no ears",
+    ]
+    assert len(reporting) == 0
+
+
+def test_an_outlet_that_raises_is_let_go_of(reporting: Channel, reports: list[str]) -> None:
     """What it raised is reported; everybody else gets the turn, and the next one."""
-    reports: list[str] = []
-    channel = Channel("a", History(), lambda error, what: reports.append(f"{what}: {error}"))
-    encoding = Payloads()
+    channel, encoding = reporting, Payloads()
 
     class Broken(Outlet):
         def write(self, data: list[bytes]) -> None:

@@ -176,7 +176,7 @@ def test_a_broken_encoding_holds_up_no_other_channel(turn: Turn) -> None:
     hub.publish("a", b"1")
     hub.publish("b", b"1")
     turn.end()
-    assert reports == ["a delivery in the channel 'a' failed: no bow"]
+    assert reports == ["an encoding in the channel 'a' failed: no bow"]
     assert len(heard) == 1
 
 

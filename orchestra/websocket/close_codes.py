@@ -18,5 +18,8 @@ class Close(NamedTuple):
 GOING_AWAY = Close(1001, "going away")
 """The server shuts down."""
 
+INTERNAL_ERROR = Close(1011, "internal error")
+"""Something failed on the server's side, and the log says what."""
+
 SLOW_READER = Close(1013, "slow reader")
 """The client read so slowly that its place in the channel's history is gone."""

@@ -14,7 +14,7 @@ from orchestra.interfaces import IOutlet
 from orchestra.message import Content
 from orchestra.subscriber import Subscriber
 from orchestra.urls import BadTargetError, Target, parse_target
-from orchestra.websocket.close_codes import SLOW_READER, Close
+from orchestra.websocket.close_codes import INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.opening import OpeningProtocol
 from orchestra.websocket.outflow import Outflow
@@ -166,6 +166,11 @@ class OrchestraProtocol(OpeningProtocol):
         self._subscriber = None
         self.factory.activity.evicted(self.peer, self.target.channel)
         self.close(SLOW_READER)
+
+    def fail(self) -> None:
+        """Close the connection of a client that an application's own code cannot serve."""
+        self._subscriber = None
+        self.close(INTERNAL_ERROR)
 
     def end(self) -> None:
         """All is written that was to be written before the farewell: say it."""

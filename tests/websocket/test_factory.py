@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from orchestra.hub import Hub
-from orchestra.message import Message
+from orchestra.interfaces import IEncoding
+from orchestra.message import Entry, Message
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, lines, named
 from tests.memory import join
 from tests.outlets import Outlet, Payloads
+
+
+class BrokenEncoding(Payloads):
+    """An encoding with a bug."""
+
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+        raise RuntimeError("no score")
 
 
 @pytest.fixture
@@ -84,6 +94,25 @@ def test_what_a_listener_raises_is_logged(factory: OrchestraFactory, clock: Cloc
     assert [str(failure.value) for failure in failures] == ["a broken string"]
     assert isinstance(failures[0], Failure)
     assert "in broken" in failures[0].getTraceback()
+
+
+def test_what_an_encoding_raises_closes_those_who_need_it(clock: Clock) -> None:
+    """They are told with 1011, the log has the traceback, and everybody else hears on."""
+
+    class Broken(OrchestraFactory):
+        def encoding(self, window_bits: int = 0) -> IEncoding:
+            return BrokenEncoding() if len(self.clients) == 2 else super().encoding(window_bits)
+
+    factory = Broken(reactor=clock)
+    one, two, three = (join(factory) for _ in range(3))
+    with captured() as events:
+        one.send("hello")
+        clock.advance(0)
+    assert one.read() == three.read() == ["Echo: hello"]
+    assert two.read() == []
+    assert two.close_frame == (1011, "internal error")
+    (failure,) = [event["log_failure"] for event in events if "log_failure" in event]
+    assert str(failure.value) == "no score"
 
 
 def test_draining_sees_everybody_off(factory: OrchestraFactory, clock: Clock) -> None:
