@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from orchestra.channel import check_name
+from orchestra.refusal import RefusedError
 
 MAIN = "main"
 """The channel of the root path."""
@@ -17,18 +18,8 @@ MAX_LAST = 1_000_000_000
 """The highest ``last`` that is taken; what is retained is far less."""
 
 
-class BadTargetError(ValueError):
-    """A URL that cannot be served.
-
-    :ivar status: the HTTP status to refuse it with.
-    """
-
-    def __init__(self, status: int, reason: str) -> None:
-        """
-        :param reason: one line that repeats nothing the client sent.
-        """
-        super().__init__(reason)
-        self.status = status
+class BadTargetError(RefusedError, ValueError):
+    """A URL that cannot be served."""
 
 
 @dataclass(frozen=True, slots=True)

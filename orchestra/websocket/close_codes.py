@@ -18,6 +18,9 @@ class Close(NamedTuple):
 GOING_AWAY = Close(1001, "going away")
 """The server shuts down."""
 
+TOO_MANY_MESSAGES = Close(1008, "too many messages")
+"""The client sent more messages than it may send in that time."""
+
 INTERNAL_ERROR = Close(1011, "internal error")
 """Something failed on the server's side, and the log says what."""
 

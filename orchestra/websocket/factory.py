@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from math import ceil
+from types import SimpleNamespace
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -17,13 +19,19 @@ from orchestra.hub import Hub
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Message
 from orchestra.observe.activity import ActivityLog
-from orchestra.urls import MAIN
+from orchestra.policy.addresses import UNIX, plain
+from orchestra.policy.admission import Admission
+from orchestra.policy.limits import TokenBucket
+from orchestra.policy.origins import SAME
+from orchestra.refusal import RefusedError
+from orchestra.urls import MAIN, parse_target
 from orchestra.websocket.backpressure import Backpressure
-from orchestra.websocket.close_codes import GOING_AWAY
+from orchestra.websocket.close_codes import GOING_AWAY, TOO_MANY_MESSAGES
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.opening import class_attributes
 from orchestra.websocket.protocol import OrchestraProtocol
+from orchestra.websocket.turns import Turns
 
 MAX_MESSAGE_SIZE = 1024 * 1024
 """The largest message that is taken from a client, in bytes of payload."""
@@ -53,6 +61,11 @@ class OrchestraFactory(WebSocketServerFactory):
         max_connections: int = 0,
         max_buffered: int = MAX_BUFFERED,
         compress: bool = False,
+        origins: Iterable[str] = (SAME,),
+        trusted_proxies: Iterable[str] = (),
+        max_connections_per_address: int = 0,
+        max_message_rate: float = 0,
+        message_burst: int = 0,
         handshake_timeout: float = 5,
         close_timeout: float = 5,
         ping_interval: float = 25,
@@ -69,18 +82,33 @@ class OrchestraFactory(WebSocketServerFactory):
             those who publish have to wait.
         :param compress: whether to compress messages for clients that offer it, each message once
             for all of them (permessage-deflate, RFC 7692).
+        :param origins: whose pages may connect: ``same`` (those from the host that the request is
+            for), ``*`` (all), ``null`` (those without an origin), or origins such as
+            ``https://example.com`` and ``https://*.example.com``. Clients that are no browsers
+            send none, and are let in.
+        :param trusted_proxies: addresses, networks, or ``unix``, whose ``X-Forwarded-For`` and
+            ``Forwarded`` tell the client's address.
+        :param max_connections_per_address: clients of one address at the same time; whoever comes
+            then is refused with 429. Addresses of IPv6 count as one by their first 64 bits.
+        :param max_message_rate: messages per second that a client may send; one that sends more
+            is closed with 1008.
+        :param message_burst: messages that a client may send at once, after it has sent less than
+            that; 0 for as many as in a second.
         :param handshake_timeout: seconds in which a client must have shaken hands.
         :param close_timeout: seconds in which a client must answer a close, or be dropped.
         :param ping_interval: seconds between pings.
         :param ping_timeout: seconds in which a ping must be answered.
         :param reactor: the global one by default.
-        :raises ValueError: if a number is negative. 0 means that there is no such limit, timeout
-            or ping.
+        :raises ValueError: if a number is negative, or an origin or a proxy is none. 0 means that
+            there is no such limit, timeout or ping.
         """
         numbers = {
             "max_message_size": max_message_size,
             "max_connections": max_connections,
             "max_buffered": max_buffered,
+            "max_connections_per_address": max_connections_per_address,
+            "max_message_rate": max_message_rate,
+            "message_burst": message_burst,
             "handshake_timeout": handshake_timeout,
             "close_timeout": close_timeout,
             "ping_interval": ping_interval,
@@ -103,6 +131,14 @@ class OrchestraFactory(WebSocketServerFactory):
             allowNullOrigin=True,
             perMessageCompressionAccept=accept_offer if compress else None,
         )
+        # Autobahn's own go by another clock than this reactor's, and fire up to a second early.
+        self._batched_timer = SimpleNamespace(call_later=self.reactor.callLater)
+        self.admission = Admission(origins, trusted_proxies, max_connections_per_address)
+        """Who is let in."""
+        self.max_message_rate = max_message_rate
+        self.message_burst = message_burst or max(1, ceil(max_message_rate))
+        self.turns = Turns(self.reactor)
+        """What keeps one client's flood from holding up the others."""
         self.hub = Hub() if hub is None else hub
         self.hub.bind(partial(self.reactor.callLater, 0), self._report)
         self.compress = compress
@@ -133,8 +169,28 @@ class OrchestraFactory(WebSocketServerFactory):
             self._configured = type(name, bases, class_attributes(self, self.protocol))
         return self._configured()
 
+    def admit(self, client: OrchestraProtocol, headers: Mapping[str, str]) -> None:
+        """Let a client in that has sent a correct handshake.
+
+        :param headers: of its request, by their names in lower case.
+        :raises RefusedError: if it may not come in.
+        """
+        if not self.accepting:
+            raise RefusedError(503, "the server is shutting down")
+        peer = _address(client.transport.getPeer())
+        address = self.admission.check(peer, headers)
+        client.target = parse_target(client.http_request_uri)
+        if self.admission.enter(address):
+            client.address = address
+        if address != peer:
+            client.peer = address
+
     def register(self, client: OrchestraProtocol) -> None:
         """Take in a client that has shaken hands."""
+        if self.max_message_rate:
+            client.allowance = TokenBucket(
+                self.max_message_rate, self.message_burst, self.reactor.seconds()
+            )
         self.clients.add(client)
         self.activity.joined(client.peer, client.target.channel, len(self.clients))
 
@@ -144,6 +200,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :param code: the close code of whoever closed first.
         :param reason: the reason that went with it.
         """
+        if client.address is not None:
+            self.admission.leave(client.address)
         if client not in self.clients:
             return
         self.clients.remove(client)
@@ -174,10 +232,16 @@ class OrchestraFactory(WebSocketServerFactory):
 
         :param contents: messages that were read, their text checked to be UTF-8.
         """
-        channel = client.target.channel
-        self.activity.notes(client.peer, channel, len(self.clients), contents)
-        self.hub.publish_all(channel, contents, client.client_id)
-        if self.backpressure.is_high:
+        admitted = contents
+        if client.allowance is not None:
+            admitted = contents[: client.allowance.take(len(contents), self.reactor.seconds())]
+        if admitted:
+            channel = client.target.channel
+            self.activity.notes(client.peer, channel, len(self.clients), admitted)
+            self.hub.publish_all(channel, admitted, client.client_id)
+        if len(admitted) < len(contents):
+            client.close(TOO_MANY_MESSAGES)
+        elif self.backpressure.is_high:
             self.backpressure.hold(client)
 
     def broadcast(self, payload: bytes, isBinary: bool = False, channel: str = MAIN) -> Message:
@@ -222,3 +286,8 @@ class OrchestraFactory(WebSocketServerFactory):
         )
         for client in tuple(self.clients):
             client.abort()
+
+
+def _address(peer: IAddress) -> str:
+    host: str | None = getattr(peer, "host", None)
+    return UNIX if host is None else plain(host)

@@ -27,16 +27,30 @@ from txaio.tx import make_logger
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
+MAX_HEAD = 16 * 1024
+"""The longest head of a request that is read, in bytes."""
+
+_MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was asked for
+
+# A request line and header fields (RFC 9112 sections 2.2 and 5). It is strict, since what a proxy
+# in front takes for one field must not be two to us. So it has no folded lines, no space before a
+# colon, and none of the characters that Autobahn takes for the end of a line, 0x85 among them.
+_HEAD = re.compile(
+    rb"[ -~\x80-\x84\x86-\xff]+"
+    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\x84\x86-\xff]*)*"
+)
+
 # Without what a URL parser would take apart or refuse: "//" in front, and # ; [ \ ].
 _TARGET = re.compile(r"GET (/(?!/)[!-\"$-:<-Z^-~]*) HTTP/1\.1", re.ASCII)
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 _ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
 
-# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3).
+# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3, RFC 6585).
 _REFUSAL_HEADERS = {
     405: ("Allow", "GET"),
     426: ("Upgrade", "websocket"),
+    429: ("Retry-After", "1"),
     503: ("Retry-After", "1"),
 }
 
@@ -89,10 +103,10 @@ class Handshake(NamedTuple):
 def read_handshake(data: bytes, any_origin: bool) -> Handshake | None:
     """Read the handshake of a common client.
 
-    A common client asks for version 13 and for no subprotocol, uses only printable ASCII and each
-    header once.
+    A common client asks for version 13 and for no subprotocol, uses only ASCII and each header
+    once.
 
-    :param data: what was received so far.
+    :param data: what was received so far; its head is well formed.
     :param any_origin: whether all origins are allowed; if not, a common client sends none.
     :returns: ``None`` if there is more to come, or if it is not common.
     """
@@ -104,10 +118,8 @@ def read_handshake(data: bytes, any_origin: bool) -> Handshake | None:
     target = _TARGET.fullmatch(request_line)
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not (colon and name and line.isprintable()):
-            return None
-        headers[name.strip().lower()] = value.strip()
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
     if target is None or len(headers) < len(lines):
         return None
     get = headers.get
@@ -139,6 +151,7 @@ class OpeningProtocol(WebSocketServerProtocol):
     allowedOrigins: list[str]
     openHandshakeTimeout: float
     trustXForwardedFor: int
+    _wskey = ""  # until a handshake was read
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
     log = make_logger(level="error")
@@ -160,15 +173,25 @@ class OpeningProtocol(WebSocketServerProtocol):
             )
 
     def processHandshake(self) -> None:
-        """Read the handshake, if there is room for one more client."""
-        if self.factory.is_full:
-            if b"\r\n\r\n" in self.data:  # all of it, or the peer might not read the answer
-                self.failHandshake("the server is full", 503)
-            return
-        any_origin = self.allowedOrigins == ["*"]
+        """Read the handshake, if it is well formed and there is room for one more client."""
+        size = self.data.find(b"\r\n\r\n")
+        if not 0 <= size <= MAX_HEAD:
+            if len(self.data) > MAX_HEAD:
+                self.failHandshake(f"the request's head must be {MAX_HEAD} bytes or less", 431)
+        elif self._wskey:
+            # It was read, and who may decide has not yet; nothing should come before the answer.
+            self.failHandshake("another request came before the answer to the first")
+        elif not _HEAD.fullmatch(self.data, 0, size):
+            self.failHandshake("the request's head is malformed")
+        elif self.factory.is_full:
+            self.failHandshake("the server is full", 503)
+        else:
+            self._read_request()
+
+    def _read_request(self) -> None:
         handshake = None
         if not self.trustXForwardedFor:
-            handshake = read_handshake(self.data, any_origin)
+            handshake = read_handshake(self.data, self.allowedOrigins == ["*"])
         if handshake is None:
             super().processHandshake()
         else:
@@ -215,6 +238,11 @@ class OpeningProtocol(WebSocketServerProtocol):
         else:
             self.succeedHandshake(answer)
 
+    def succeedHandshake(self, res: Any) -> None:
+        """Answer the handshake of a client that is let in, if it is still there."""
+        if self.state == self.STATE_CONNECTING:
+            super().succeedHandshake(res)
+
     def _refuse(self, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, ConnectionDeny):
@@ -229,7 +257,10 @@ class OpeningProtocol(WebSocketServerProtocol):
         code: int = 400,
         responseHeaders: list[tuple[str, str]] | None = None,
     ) -> None:
-        """Refuse the connection with an HTTP status and a reason."""
+        """Refuse the connection with an HTTP status and a reason, if it is still there."""
+        if self.state != self.STATE_CONNECTING:
+            return
+        reason = reason[:_MAX_REASON]
         self.factory.activity.refused(self.peer, code, reason)
         super().failHandshake(reason, code, responseHeaders)
 
@@ -242,6 +273,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(reason) + 1)),
             ("Connection", "close"),
+            ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
             *(responseHeaders or ()),
         ]
         if code in _REFUSAL_HEADERS:

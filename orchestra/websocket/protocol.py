@@ -12,37 +12,42 @@ from zope.interface import implementer
 
 from orchestra.interfaces import IOutlet
 from orchestra.message import Content
+from orchestra.policy.limits import TokenBucket
+from orchestra.refusal import RefusedError
 from orchestra.subscriber import Subscriber
-from orchestra.urls import BadTargetError, Target, parse_target
+from orchestra.urls import Target
 from orchestra.websocket.close_codes import INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
-from orchestra.websocket.opening import OpeningProtocol
+from orchestra.websocket.intake import IntakeProtocol
 from orchestra.websocket.outflow import Outflow
-from orchestra.websocket.reader import read_burst
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
 
 @implementer(IOutlet)
-class OrchestraProtocol(OpeningProtocol):
+class OrchestraProtocol(IntakeProtocol):
     """A client's connection. It translates, and decides nothing.
 
     Towards the hub it is the outlet of one subscriber, which it pauses while its
     :class:`orchestra.websocket.outflow.Outflow` is full.
 
     It frames nothing (:mod:`orchestra.websocket.frames` does, for all clients at once) and keeps
-    no messages. What is common in what it receives is read by
-    :mod:`orchestra.websocket.reader`, everything else by Autobahn. How it begins is inherited.
+    no messages. How it begins, and how it reads, is inherited.
     """
 
     factory: OrchestraFactory
     closeHandshakeTimeout: float
-    maxMessagePayloadSize: int
     wasClean: bool
 
     target = Target()
     """What the client asked for in its URL."""
+
+    address: str | None = None
+    """Whose place among the connections of its address it has; ``None`` if it is not counted."""
+
+    allowance: TokenBucket | None = None
+    """How much it may publish, if that is limited."""
 
     client_id = ""
     """A random string of its own for each client, from its handshake on."""
@@ -72,14 +77,12 @@ class OrchestraProtocol(OpeningProtocol):
         :returns: ``None``: no subprotocol is spoken.
         :raises ConnectionDeny: with the HTTP status and the reason of the refusal.
         """
-        if not self.factory.accepting:
-            raise ConnectionDeny(503, "the server is shutting down")
         # Autobahn would read offers that nobody asked for, and refuse what it cannot read.
         offers = self.websocket_extensions
         self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
         try:
-            self.target = parse_target(self.http_request_uri)
-        except BadTargetError as error:
+            self.factory.admit(self, request.headers)
+        except RefusedError as error:
             raise ConnectionDeny(error.status, str(error)) from None
         return None
 
@@ -97,51 +100,10 @@ class OrchestraProtocol(OpeningProtocol):
         if not self._outflow.full:  # of what is to go before; else it is resumed when that is sent
             self._subscriber.resume()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Take what the client sent."""
-        # Autobahn does the same, but formats a message for its log and counts bytes before that.
-        self.data += data
-        self.consumeData()
-
-    def consumeData(self) -> None:
-        """Read the common frames of what was received, and have Autobahn read the others."""
-        if self.state != self.STATE_OPEN:
-            super().consumeData()
-            return
-        while self.state != self.STATE_CLOSED:
-            between_messages = self.current_frame is None and not self.inside_message
-            if between_messages and self.state == self.STATE_OPEN:
-                self._read_burst()
-                if not self.data:
-                    return
-            # One step, at the end of which it may be between messages again.
-            if not self.processData():
-                return
-
-    def _read_burst(self) -> None:
-        contents, size = read_burst(self.data, self.maxMessagePayloadSize)
-        if not contents:
-            return
-        self.data = self.data[size:]
-        # A sign of life, as it is to Autobahn.
-        if self.autoPingTimeoutCall and self.autoPingRestartOnAnyTraffic:
-            self._cancelAutoPingTimeoutCall()
-        self.onMessages(contents)
-
     def onMessages(self, contents: Sequence[Content]) -> None:
-        """Play what the client sent. Nothing more is taken from one that is being closed.
-
-        :param contents: messages that came together, in their order.
-        """
-        if self.state == self.STATE_OPEN:
+        """Play what the client sent. Nothing more is taken from one that is being closed."""
+        if self.state == self.STATE_OPEN and self._farewell is None:
             self.factory.play(self, contents)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Play a message that Autobahn has read."""
-        if self._perMessageCompress is not None:
-            # It is made anew for each message, and takes 40 KB until then.
-            self._perMessageCompress._decompressor = None
-        self.onMessages([(payload, isBinary)])
 
     def onPing(self, payload: bytes) -> None:
         """Answer a ping: at once, or once what was written before has been sent.
@@ -198,16 +160,6 @@ class OrchestraProtocol(OpeningProtocol):
         if self._subscriber is not None:
             self._subscriber.resume()
 
-    # The server's bound.
-
-    def pause_reading(self) -> None:
-        """Take nothing from the client for a while."""
-        self.transport.pauseProducing()
-
-    def resume_reading(self) -> None:
-        """Take what the client sends again."""
-        self.transport.resumeProducing()
-
     def give_up(self) -> None:
         """Close the connection of a client that does not read."""
         if self._subscriber is not None:
@@ -223,7 +175,7 @@ class OrchestraProtocol(OpeningProtocol):
         """
         if self._subscriber is None:
             self._send_farewell(close)
-        else:
+        elif self._farewell is None:
             self._farewell = close
             self._subscriber.finish()
 

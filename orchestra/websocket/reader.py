@@ -8,6 +8,7 @@ here; at the first that is anything else, the rest is left to the parser.
 from __future__ import annotations
 
 from struct import Struct
+from sys import maxsize
 
 from orchestra.message import Content
 
@@ -39,7 +40,7 @@ def _short_heads() -> dict[int, _Short]:
 _SHORT = _short_heads()
 
 
-def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
+def read_burst(data: bytes, limit: int = 0, most: int = maxsize) -> tuple[list[Content], int]:
     """Read messages from the start of what was received, as long as their frames are common.
 
     A common frame is a whole text or binary message in one frame, masked, with a payload of up
@@ -47,6 +48,7 @@ def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
 
     :param data: bytes from where a frame begins.
     :param limit: bytes of payload beyond which a frame is not common; 0 for none.
+    :param most: how many messages to read.
     :returns: the messages, and how many bytes their frames take.
     """
     contents: list[Content] = []
@@ -87,4 +89,7 @@ def read_burst(data: bytes, limit: int = 0) -> tuple[list[Content], int]:
                 break
         contents.append((payload, is_binary))
         at = stop
+        most -= 1
+        if not most:
+            break
     return contents, at

@@ -40,7 +40,7 @@ BROWSER = {
 class Plain(OrchestraProtocol):
     """A connection that has its handshake read by Autobahn."""
 
-    processHandshake = WebSocketServerProtocol.processHandshake
+    _read_request = WebSocketServerProtocol.processHandshake
 
 
 def request(headers: Any, line: str = "GET /strings?last=1 HTTP/1.1") -> bytes:

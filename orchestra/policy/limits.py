@@ -1,0 +1,75 @@
+"""How many connections an address may have, and how often a connection may publish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import IPv6Address
+
+from orchestra.refusal import RefusedError
+
+
+class ConnectionsPerAddress:
+    """Counts connections by address, and refuses those that are too many."""
+
+    def __init__(self, limit: int) -> None:
+        """
+        :param limit: connections of one address at the same time.
+        """
+        self.limit = limit
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, address: str) -> None:
+        """Count a connection.
+
+        :raises RefusedError: if its address has as many as it may have. It does not count then.
+        """
+        household = _household(address)
+        if self._counts[household] >= self.limit:
+            raise RefusedError(429, "there are too many connections from this address")
+        self._counts[household] += 1
+
+    def leave(self, address: str) -> None:
+        """Count a connection no more."""
+        household = _household(address)
+        self._counts[household] -= 1
+        if not self._counts[household]:
+            del self._counts[household]
+
+    def __len__(self) -> int:
+        """How many addresses there are."""
+        return len(self._counts)
+
+
+def _household(address: str) -> str:
+    # Whoever has an address of IPv6 has all those that begin with the same 64 bits (RFC 6177).
+    if ":" not in address:
+        return address
+    return str(IPv6Address(int(IPv6Address(address)) >> 64 << 64))
+
+
+class TokenBucket:
+    """Lets events through at a rate, and so many at once after a while without any."""
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        """
+        :param rate: events per second.
+        :param burst: events at once, 1 or more.
+        :param now: seconds of the clock that :meth:`take` is told.
+        """
+        self.rate = rate
+        self.burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def take(self, wanted: int, now: float) -> int:
+        """How many of some events that happen now are let through.
+
+        :param now: seconds, never less than before.
+        """
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        taken = min(wanted, int(self._tokens))
+        self._tokens -= taken
+        return taken
