@@ -6,6 +6,7 @@ import gc
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -74,11 +75,27 @@ def relax_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
+def ignore_clock_jumps(reactor: Any) -> None:
+    """Have a reactor go by a clock that never jumps.
+
+    Twisted's go by the time of day. When that is set back by an hour, as by an administrator or
+    at the end of a suspension, all that was to happen next, each delivery included, would
+    happen an hour later; when it is set forward, all timeouts would be over at once.
+    """
+    before = reactor.seconds
+    reactor.seconds = time.monotonic
+    for call in reactor.getDelayedCalls():
+        left = call.getTime() - before()
+        call.seconds = time.monotonic
+        call.reset(left)
+
+
 class ProcessService(MultiService):
     """The root of a server process.
 
-    It raises the number of open files, relaxes the garbage collector, gives the application its
-    log observer, and makes SIGTERM and SIGINT an orderly end with exit status 0.
+    It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
+    not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
+    with exit status 0.
     """
 
     def __init__(
@@ -122,6 +139,7 @@ class ProcessService(MultiService):
         """
         raise_open_files()
         relax_collector()
+        ignore_clock_jumps(self._reactor)
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
             super().startService()

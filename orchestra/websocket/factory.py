@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from math import ceil
+from math import ceil, inf
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +39,10 @@ MAX_MESSAGE_SIZE = 1024 * 1024
 
 MAX_BUFFERED = 256 * 1024 * 1024
 """How much the transports may hold for slow readers, in bytes, before publishers have to wait."""
+
+SPARE_FILES = 32
+"""How many files are left for all but connections: the log, a proxy's, an application's. As many
+connections more are answered that the server is full, before they are just closed."""
 
 
 class OrchestraFactory(WebSocketServerFactory):
@@ -162,7 +167,13 @@ class OrchestraFactory(WebSocketServerFactory):
         self._made_of = None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Make the protocol for a connection."""
+        """Make the protocol for a connection.
+
+        :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
+        """
+        if not self._spare_files() > SPARE_FILES:
+            self.activity.refused(_address(addr), 503, "no more files can be open")
+            return None
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
             name, bases = self.protocol.__name__, (self.protocol,)
@@ -225,7 +236,14 @@ class OrchestraFactory(WebSocketServerFactory):
     @property
     def is_full(self) -> bool:
         """Whether there are as many clients as there may be."""
-        return 0 < self.max_connections <= len(self.clients)
+        if 0 < self.max_connections <= len(self.clients):
+            return True
+        return not self._spare_files() > 2 * SPARE_FILES
+
+    def _spare_files(self) -> float:
+        # How many more there could be if connections were all that is open.
+        limit, _ = getrlimit(RLIMIT_NOFILE)
+        return inf if limit == RLIM_INFINITY else limit - self.countConnections
 
     def play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
         """Publish what a client sent in the client's channel.
@@ -288,6 +306,6 @@ class OrchestraFactory(WebSocketServerFactory):
             client.abort()
 
 
-def _address(peer: IAddress) -> str:
+def _address(peer: IAddress | None) -> str:
     host: str | None = getattr(peer, "host", None)
     return UNIX if host is None else plain(host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import randbytes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall
@@ -38,6 +38,7 @@ class OrchestraProtocol(IntakeProtocol):
 
     factory: OrchestraFactory
     closeHandshakeTimeout: float
+    closeHandshakeTimeoutCall: Any  # Autobahn's annotation says None
     wasClean: bool
 
     target = Target()
@@ -224,8 +225,9 @@ class OrchestraProtocol(IntakeProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone: leave the channel and the factory."""
         self.factory.backpressure.gone(self)
-        if self._backstop is not None and self._backstop.active():
-            self._backstop.cancel()
+        for timer in (self._backstop, self.closeHandshakeTimeoutCall):
+            if timer is not None and timer.active():
+                timer.cancel()
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
             self.factory.hub.unsubscribe(subscriber)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-SLICE = 100e-6
+SLICE = 50e-6
 """After how many seconds of work on what one client sent the others have their turn."""
 
 
