@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.measures import FULL, SHORT, Measure, median
+from benchmarks.measures import FULL, HOSTILE, SHORT, Measure, median
 from benchmarks.plots import draw
 from benchmarks.report import table
 from benchmarks.servers import ORIGINAL, ROOT, SERVERS, Server, missing
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None, plan: Sequence[Measure] | None 
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="less of it, in under two minutes")
+    parser.add_argument("--hostile", action="store_true", help="what hostile clients cost others")
     parser.add_argument("--servers", help=f"some of {','.join(SERVERS)} [default: all]")
     parser.add_argument("--measures", help="some of the measures, by name [default: all]")
     parser.add_argument("--rounds", type=int, help="turns for each [default: 3, short: 1]")
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None, plan: Sequence[Measure] | None 
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: must be 1 or more")
     console = Console()
-    plan = plan or (SHORT if options.short else FULL)
+    plan = plan or (HOSTILE if options.hostile else SHORT if options.short else FULL)
     names = chosen("measures", options.measures, [measure.name for measure in plan])
     files = allow_open_files()
     measures = []
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None, plan: Sequence[Measure] | None 
         )
     )
     footer = f"{now:%Y-%m-%d}, {machine['cpu']}, {machine['cores']} cores; {_said(versions)}"
-    drawn = draw(measures, labels, results, footer, options.output)
+    drawn = [] if options.hostile else draw(measures, labels, results, footer, options.output)
     for file in (written, *drawn):
         console.print(f"written: {file}")
 

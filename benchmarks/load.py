@@ -13,6 +13,7 @@ import json
 import os
 import select
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,13 +21,16 @@ from contextlib import suppress
 from typing import Any
 
 from benchmarks.system import allow_open_files, cores, cpu, memory
-from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake
+from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake, masked
 
 PATIENCE = 10.0
 """How long nothing may happen, in seconds, before a job gives up."""
 
 STALL_LIMIT = 60.0
 """How long a player may take among stalled readers, in seconds, before it is left at that."""
+
+PAUSE = 0.001
+"""How long one waits between messages who only wants to know how long they take, in seconds."""
 
 AT_ONCE = 64
 """How many handshakes may be under way at the same time."""
@@ -308,17 +312,7 @@ def round_trip(port: int, pid: int, size: int, seconds: float) -> dict[str, floa
     """One client, one message at a time."""
     client = Client(port, 0)
     client.shaken()
-    client.socket.setblocking(True)
-    message = frame(b"x" * size)
-    waited: list[float] = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        start = time.perf_counter()
-        client.socket.sendall(message)
-        heard = client.socket.recv(65536)
-        while len(heard) < frame_size(heard):
-            heard += client.socket.recv(65536)
-        waited.append(time.perf_counter() - start)
+    waited = trips(client, size, seconds)
     steady = waited[len(waited) // 5 :]
     return {
         f"{name}_us": None if value is None else value * 1e6
@@ -326,6 +320,60 @@ def round_trip(port: int, pid: int, size: int, seconds: float) -> dict[str, floa
             "p50": percentile(steady, 0.5),
             "p99": percentile(steady, 0.99),
         }.items()
+    }
+
+
+def trips(client: Client, size: int, seconds: float, pause: float = 0.0) -> list[float]:
+    """Send messages, each after the one before has come back.
+
+    :param size: bytes of payload of each.
+    :param pause: seconds between them.
+    :returns: how long each took, in seconds.
+    """
+    client.socket.setblocking(True)
+    client.socket.settimeout(PATIENCE)
+    waited: list[float] = []
+    end = time.monotonic() + seconds
+    while (start := time.monotonic()) < end:
+        message = Stamped(size, b"x")
+        sent = message.frame()
+        stamp = masked(sent[-STAMP:])
+        client.socket.sendall(sent)
+        heard = b""
+        while stamp not in heard:  # others may be heard before it
+            more = client.socket.recv(65536)
+            if not more:
+                raise ConnectionError("the server has closed the connection")
+            heard = heard[-STAMP:] + more
+        waited.append(time.monotonic() - start)
+        time.sleep(pause)
+    return waited
+
+
+def attacked(port: int, pid: int, kind: str, size: int, seconds: float) -> dict[str, float | None]:
+    """How long others wait for their echo while somebody is hostile.
+
+    :param kind: one of :data:`benchmarks.attacks.ATTACKS`.
+    :param seconds: how long is measured before the attack, and again in the midst of it.
+    """
+    client = Client(port, 0)
+    client.shaken()
+    trips(client, size, seconds / 5)
+    quiet = percentile(trips(client, size, seconds, PAUSE), 0.5)
+    before = memory(pid)
+    command = [sys.executable, "-m", "benchmarks.attacks", kind, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attacker:
+        assert attacker.stdout is not None
+        try:
+            attacker.stdout.readline()  # it has begun
+            trips(client, size, seconds / 5, PAUSE)
+            noisy = percentile(trips(client, size, seconds, PAUSE), 0.5)
+            grown = memory(pid) - before
+        finally:
+            attacker.kill()
+    return {
+        "times_quiet": noisy / quiet if noisy and quiet else None,
+        "growth_mib": grown / 2**20,
     }
 
 
@@ -352,7 +400,8 @@ def idle(port: int, pid: int, clients: int, seconds: float) -> dict[str, float |
 
 
 JOBS: dict[str, Callable[..., dict[str, float | None]]] = {
-    job.__name__: job for job in (saturated, paced, connections, stalled, round_trip, idle)
+    job.__name__: job
+    for job in (saturated, paced, connections, stalled, round_trip, idle, attacked)
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.attacks import ATTACKS
 from benchmarks.servers import ROOT, Server, running
 
 PLAYERS = 10
@@ -59,7 +60,9 @@ class Measure:
         if not self.figures:
             return ""
         words = self.figures[0].title.partition(",")[0]
-        details = [f"{key} {value}" for key, value in self.job.items() if key != "do"]
+        details = [
+            f"{key} {value}" for key, value in self.job.items() if key not in ("do", "kind")
+        ]
         return f"{words}: {', '.join(details)}"
 
     def run(self, server: Server) -> Values:
@@ -172,6 +175,18 @@ def idle(clients: int, seconds: float) -> Measure:
     )
 
 
+def attacked(kind: str, seconds: float) -> Measure:
+    """What a hostile client costs the server and the others."""
+    return Measure(
+        f"attacked-{kind.replace(' ', '-')}",
+        {"do": "attacked", "kind": kind, "size": SIZE, "seconds": seconds},
+        [
+            Figure("times_quiet", f"attacked, {kind}: others' round trip", "times that without"),
+            Figure("growth_mib", f"attacked, {kind}: growth of memory", "MiB"),
+        ],
+    )
+
+
 FULL: Sequence[Measure] = (
     *(saturated(clients, 2.0) for clients in (10, 200, 1000)),
     *(saturated(200, 2.0, size) for size in (1024, 16384)),
@@ -194,6 +209,7 @@ SHORT: Sequence[Measure] = (
     stalled(50, 40),
     round_trip(0.5),
 )
+HOSTILE: Sequence[Measure] = tuple(attacked(kind, 1.0) for kind in ATTACKS)
 
 
 def median(rounds: Sequence[Mapping[str, Any]]) -> Values:

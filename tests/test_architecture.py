@@ -27,7 +27,7 @@ CORE = (
 FLOORS = (
     ("tap",),
     ("process",),
-    ("service", "web"),
+    ("service", "web", "accepting"),
     ("websocket",),
     ("observe", "dialects", "urls", "policy"),
     ("refusal",),

@@ -53,6 +53,11 @@ class _Rate:
         self._count = 0
         self._timer: IDelayedCall | None = None
 
+    @property
+    def is_going_on(self) -> bool:
+        """Whether there was an event within the last second."""
+        return self._clock.seconds() < self._ends
+
     def admit(self, wanted: int = 1) -> int:
         """How many of some events that happen now are let through."""
         now = self._clock.seconds()
@@ -103,6 +108,11 @@ class ActivityLog:
         )
         self.evictions = 0
         """How many clients were too slow so far."""
+
+    @property
+    def is_played(self) -> bool:
+        """Whether there was a note within the last second."""
+        return self._notes.is_going_on
 
     def flush(self) -> None:
         """Log what was only counted so far."""

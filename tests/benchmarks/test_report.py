@@ -8,7 +8,17 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.load import latency, percentile
-from benchmarks.measures import FULL, SHORT, Figure, Measure, connections, median, paced, saturated
+from benchmarks.measures import (
+    FULL,
+    HOSTILE,
+    SHORT,
+    Figure,
+    Measure,
+    connections,
+    median,
+    paced,
+    saturated,
+)
 from benchmarks.plots import deliveries, draw, latencies
 from benchmarks.report import cell, number, rows, table
 
@@ -103,7 +113,7 @@ def test_the_plots_are_drawn(tmp_path: Path) -> None:
 
 def test_names_of_measures_are_unique() -> None:
     """Results are kept by them."""
-    for plan in (FULL, SHORT):
+    for plan in (FULL, SHORT, HOSTILE):
         names = [measure.name for measure in plan]
         assert len(set(names)) == len(names)
         assert all(isinstance(measure, Measure) for measure in plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.measures import connections, idle, load, paced, round_trip, saturated, stalled
-from benchmarks.servers import ROOT, SERVERS, Server, missing
+from benchmarks.attacks import ATTACKS
+from benchmarks.attacks import main as attack
+from benchmarks.measures import (
+    attacked,
+    connections,
+    idle,
+    load,
+    paced,
+    round_trip,
+    saturated,
+    stalled,
+)
+from benchmarks.servers import ROOT, SERVERS, Server, missing, running
 
 TINY = (
     saturated(12, 0.2),
@@ -20,6 +32,8 @@ TINY = (
     stalled(2, 2),
     round_trip(0.1),
     idle(5, 0.2),
+    attacked("pings", 0.2),
+    attacked("joining and leaving", 0.2),
 )
 
 
@@ -43,8 +57,20 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert values["stalled"]["slowdown"] > 0
     assert values["round-trip"]["p50_us"] > 0
     assert values["idle"]["core_percent"] >= 0
+    for attack in ("attacked-pings", "attacked-joining-and-leaving"):
+        assert values[attack]["times_quiet"] > 0
     assert set(written["machine"]) == {"cpu", "cores", "kernel", "python"}
     assert (tmp_path / "deliveries.svg").exists()
+
+
+def test_every_attack_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of hostile client gets to do what it is called after, and ends with its time."""
+    monkeypatch.setattr("benchmarks.attacks.LIMIT", 0.05)
+    monkeypatch.setattr(os, "nice", lambda _: None)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    with running(SERVERS["orchestra"]) as server:
+        for kind in ATTACKS:
+            attack(kind, str(server.port))
 
 
 def test_a_server_that_does_not_start_is_an_error() -> None:

@@ -1,0 +1,109 @@
+"""Hostile clients, each in a process of its own: ``python -m benchmarks.attacks KIND PORT``.
+
+It goes on until it is ended, or for :data:`LIMIT` at the most.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from benchmarks.system import cores
+from benchmarks.wire import frame, handshake
+
+LIMIT = 30.0
+"""How long an attack goes on, in seconds, if nobody ends it."""
+
+READY = "attacking"
+"""What is printed when the attack has begun."""
+
+_BLOCK = 64 * 1024
+_AT_ONCE = 256
+
+
+def _flood(unit: bytes, first: bytes = b"") -> Callable[[int], Iterator[None]]:
+    # The same frame again and again, as fast as the server takes it; what it answers is dropped.
+    block = unit * (_BLOCK // len(unit))
+
+    def attack(port: int) -> Iterator[None]:
+        with _joined(port, b"/flood") as client:
+            client.sendall(first)
+            client.setblocking(False)
+            rest = memoryview(block)
+            while True:
+                with suppress(BlockingIOError):
+                    client.recv(1 << 20)
+                try:
+                    rest = rest[client.send(rest) :] or memoryview(block)
+                except BlockingIOError:
+                    time.sleep(0)
+                yield
+
+    return attack
+
+
+def _joined(port: int, path: bytes = b"/") -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(handshake(port).replace(b"GET / ", b"GET " + path + b" "))
+    client.recv(4096)
+    return client
+
+
+def _visits(data: Callable[[int], bytes], waits: bool = True) -> Callable[[int], Iterator[None]]:
+    # Connections that come, say something, perhaps wait for an answer, and are gone.
+    def attack(port: int) -> Iterator[None]:
+        said = data(port)
+        while True:
+            with socket.create_connection(("127.0.0.1", port)) as client, suppress(OSError):
+                client.sendall(said)
+                if waits:
+                    client.recv(4096)
+            yield
+
+    return attack
+
+
+def _half_open(port: int) -> Iterator[None]:
+    # Handshakes that never end: new ones come all the time, the oldest are given up.
+    clients: list[socket.socket] = []
+    while True:
+        clients.append(socket.create_connection(("127.0.0.1", port)))
+        clients[-1].sendall(b"GET / HTTP/1.1\r\n")
+        if len(clients) > _AT_ONCE:
+            clients.pop(0).close()
+        yield
+
+
+ATTACKS: dict[str, Callable[[int], Iterator[None]]] = {
+    "pings": _flood(frame(b"", opcode=9)),
+    "large pings": _flood(frame(b"x" * 125, opcode=9)),
+    "pongs": _flood(frame(b"", opcode=10)),
+    "empty messages": _flood(frame(b"")),
+    "empty fragments": _flood(b"\x00\x80\x12\x34\x56\x78", first=b"\x01\x80\x12\x34\x56\x78"),
+    "joining and leaving": _visits(handshake),
+    "bad requests": _visits(lambda port: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "bad frames": _visits(lambda port: handshake(port) + b"\xff" * 100),
+    "unfinished requests": _half_open,
+}
+
+
+def main(kind: str, port: str) -> None:
+    """Attack a server on this machine."""
+    os.sched_setaffinity(0, cores()[1])
+    os.nice(19)  # those who measure share the core with it
+    end = time.monotonic() + LIMIT
+    told = False
+    for _ in ATTACKS[kind](int(port)):
+        if not told:
+            print(READY, flush=True)
+            told = True
+        if time.monotonic() > end:
+            break
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
