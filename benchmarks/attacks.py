@@ -1,7 +1,4 @@
-"""Hostile clients, each in a process of its own: ``python -m benchmarks.attacks KIND PORT``.
-
-It goes on until it is ended, or for :data:`LIMIT` at the most.
-"""
+"""Hostile clients, in a process of their own: ``python -m benchmarks.attacks KIND PORT SECONDS``."""
 
 from __future__ import annotations
 
@@ -14,9 +11,6 @@ from contextlib import suppress
 
 from benchmarks.system import cores
 from benchmarks.wire import frame, handshake
-
-LIMIT = 30.0
-"""How long an attack goes on, in seconds, if nobody ends it."""
 
 READY = "attacking"
 """What is printed when the attack has begun."""
@@ -91,11 +85,11 @@ ATTACKS: dict[str, Callable[[int], Iterator[None]]] = {
 }
 
 
-def main(kind: str, port: str) -> None:
-    """Attack a server on this machine."""
+def main(kind: str, port: str, seconds: str) -> None:
+    """Attack a server on this machine, for so long at the most."""
     os.sched_setaffinity(0, cores()[1])
     os.nice(19)  # those who measure share the core with it
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + float(seconds)
     told = False
     for _ in ATTACKS[kind](int(port)):
         if not told:
@@ -106,4 +100,4 @@ def main(kind: str, port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -361,7 +361,7 @@ def attacked(port: int, pid: int, kind: str, size: int, seconds: float) -> dict[
     trips(client, size, seconds / 5)
     quiet = percentile(trips(client, size, seconds, PAUSE), 0.5)
     before = memory(pid)
-    command = [sys.executable, "-m", "benchmarks.attacks", kind, str(port)]
+    command = [sys.executable, "-m", "benchmarks.attacks", kind, str(port), str(STALL_LIMIT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as attacker:
         assert attacker.stdout is not None
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.attacks import ATTACKS
-from benchmarks.attacks import main as attack
+from benchmarks.attacks import ATTACKS, READY
 from benchmarks.measures import (
     attacked,
     connections,
@@ -63,14 +61,13 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "deliveries.svg").exists()
 
 
-def test_every_attack_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_attack_begins() -> None:
     """Each kind of hostile client gets to do what it is called after, and ends with its time."""
-    monkeypatch.setattr("benchmarks.attacks.LIMIT", 0.05)
-    monkeypatch.setattr(os, "nice", lambda _: None)
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
     with running(SERVERS["orchestra"]) as server:
         for kind in ATTACKS:
-            attack(kind, str(server.port))
+            command = [sys.executable, "-m", "benchmarks.attacks", kind, str(server.port), "0.05"]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+            assert (run.stdout, run.stderr, run.returncode) == (READY + "\n", "", 0), kind
 
 
 def test_a_server_that_does_not_start_is_an_error() -> None:
