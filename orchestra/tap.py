@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getopt
 import sys
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from twisted.application.service import IService
@@ -17,9 +18,20 @@ from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
+from orchestra.policy import addresses, origins
+from orchestra.policy.addresses import TrustedProxies
+from orchestra.policy.origins import SAME, Origins
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
-from orchestra.websocket.factory import MAX_BUFFERED, MAX_MESSAGE_SIZE, OrchestraFactory
+from orchestra.websocket.factory import (
+    CLOSE_TIMEOUT,
+    HANDSHAKE_TIMEOUT,
+    MAX_BUFFERED,
+    MAX_MESSAGE_SIZE,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+    OrchestraFactory,
+)
 
 DEFAULT_PORT = 8080
 _BACKLOG = 4096  # Twisted's 50 are too few when all clients come back at once
@@ -54,12 +66,24 @@ class Options(UsageOptions):
             0,
             "clients at the same time; 0 for as many as files can be open",
         ],
+        ["max-connections-per-address", None, 0, "clients of one address; 0: any number"],
+        ["max-message-rate", None, 0, "messages a second that a client may send; 0: any number"],
+        [
+            "message-burst",
+            None,
+            0,
+            "messages that a client may send at once; 0: as many as in a second",
+        ],
         [
             "max-buffered",
             None,
             MAX_BUFFERED,
             "bytes that may wait for slow readers in all; 0: any",
         ],
+        ["handshake-timeout", None, HANDSHAKE_TIMEOUT, "seconds to shake hands in; 0: any time"],
+        ["close-timeout", None, CLOSE_TIMEOUT, "seconds to answer a close in; 0: any time"],
+        ["ping-interval", None, PING_INTERVAL, "seconds between pings; 0: no pings"],
+        ["ping-timeout", None, PING_TIMEOUT, "seconds to answer a ping in; 0: any time"],
         ["history-messages", None, _KEEP.messages, "messages that a channel retains, at most"],
         ["history-bytes", None, _KEEP.bytes, "bytes that a channel retains, at most"],
         ["history-age", None, _KEEP.age, "seconds for which a channel retains them, at most"],
@@ -74,10 +98,22 @@ class Options(UsageOptions):
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
+        self["origin"] = []
+        self["trusted-proxy"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to listen, as a Twisted endpoint string; may be given more than once."""
         self["listen"].append(endpoint)
+
+    def opt_origin(self, origin: str) -> None:
+        """Whose pages may connect: *, same, null, or an origin such as https://example.com or
+        https://*.example.com; may be given more than once [default: same]"""
+        self["origin"].append(origin)
+
+    def opt_trusted_proxy(self, proxy: str) -> None:
+        """Whose X-Forwarded-For and Forwarded to believe: an address, a network such as
+        10.0.0.0/8, or unix; may be given more than once"""
+        self["trusted-proxy"].append(proxy)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -108,11 +144,22 @@ class Options(UsageOptions):
             self._check_number("port", 0, 65535)
         self._check_number("max-message-size", 1, 2**30, "bytes")
         self._check_number("max-connections", 0, 10**7)
+        self._check_number("max-connections-per-address", 0, 10**7)
+        self._check_number("max-message-rate", 0, 10**7, "messages per second", float)
+        self._check_number("message-burst", 0, 10**7)
+        if self["message-burst"] and not self["max-message-rate"]:
+            raise UsageError(
+                f"--message-burst {self['message-burst']}: goes only with a --max-message-rate"
+            )
         self._check_number("max-buffered", 0, 2**40, "bytes")
+        for name in ("handshake-timeout", "close-timeout", "ping-interval", "ping-timeout"):
+            self._check_number(name, 0, 86400, "seconds", float)
         self._check_number("history-messages", 0, 10**7)
         self._check_number("history-bytes", 0, 2**40, "bytes")
         self._check_number("history-age", 0, 365 * 86400, "seconds", float)
         self._check_number("grace", 0, 3600, "seconds", float)
+        self._check_each("origin", Origins, origins.ALLOWED)
+        self._check_each("trusted-proxy", TrustedProxies, addresses.ALLOWED)
         self._check_utf8("prefix")
         try:
             check_log_format(self["log-format"], self.parent)
@@ -133,6 +180,15 @@ class Options(UsageOptions):
             of = f" of {unit}" if unit else ""
             raise UsageError(f"--{name} {text}: must be {what}{of} from {lowest} to {highest}")
         self[name] = number
+
+    def _check_each(
+        self, name: str, kind: Callable[[Sequence[str]], object], allowed: str
+    ) -> None:
+        for value in self[name]:
+            try:
+                kind([value])
+            except ValueError:
+                raise UsageError(f"--{name} {value}: must be {allowed}") from None
 
     def _check_utf8(self, name: str) -> None:
         try:
@@ -172,6 +228,15 @@ def makeService(options: Options) -> IService:
         max_connections=options["max-connections"],
         max_buffered=options["max-buffered"],
         compress=bool(options["compress"]),
+        origins=options["origin"] or [SAME],
+        trusted_proxies=options["trusted-proxy"],
+        max_connections_per_address=options["max-connections-per-address"],
+        max_message_rate=options["max-message-rate"],
+        message_burst=options["message-burst"],
+        handshake_timeout=options["handshake-timeout"],
+        close_timeout=options["close-timeout"],
+        ping_interval=options["ping-interval"],
+        ping_timeout=options["ping-timeout"],
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])

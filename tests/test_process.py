@@ -7,12 +7,15 @@ import os
 import resource
 import signal
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
 from twisted.application.service import Application, Service
+from twisted.internet.base import ReactorBase
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver
 
@@ -20,6 +23,7 @@ from orchestra.process import (
     COLLECT_AFTER,
     ProcessService,
     StartError,
+    ignore_clock_jumps,
     raise_open_files,
     relax_collector,
 )
@@ -48,6 +52,16 @@ class Reactor(MemoryReactorClock):
 
     def stop(self) -> None:
         self.stopped += 1
+
+
+class Asleep(ReactorBase):
+    """Twisted's reactor, as far as timers go."""
+
+    def installWaker(self) -> None:
+        pass
+
+    def wakeUp(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -122,6 +136,32 @@ def test_the_collector_is_relaxed_but_collects() -> None:
     kept = [[] for _ in range(2 * COLLECT_AFTER)]
     assert lost() is None
     assert len(kept) == 2 * COLLECT_AFTER
+
+
+def test_a_clock_that_is_set_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twisted's own would fire early or late; what was planned before keeps the time it had."""
+    wall, steady = Clock(), Clock()
+    wall.advance(1_000_000)
+    monkeypatch.setattr(time, "monotonic", steady.seconds)
+    reactor = Asleep()
+    reactor.seconds = wall.seconds
+    fired: list[str] = []
+    reactor.callLater(3, fired.append, "before")
+    ignore_clock_jumps(reactor)
+    reactor.callLater(5, fired.append, "after")
+    reactor.callLater(0, fired.append, "at once")
+    wall.advance(-500_000)
+    reactor.runUntilCurrent()
+    assert fired == ["at once"]
+    wall.advance(2_000_000)
+    reactor.runUntilCurrent()
+    assert fired == ["at once"]
+    steady.advance(3)
+    reactor.runUntilCurrent()
+    assert fired == ["at once", "before"]
+    steady.advance(2)
+    reactor.runUntilCurrent()
+    assert fired == ["at once", "before", "after"]
 
 
 @pytest.mark.usefixtures("_handlers")

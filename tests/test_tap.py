@@ -12,6 +12,7 @@ from twisted.plugin import getPlugins
 import orchestra
 from orchestra.history import Retention
 from orchestra.process import ProcessService
+from orchestra.refusal import RefusedError
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
 
@@ -46,7 +47,16 @@ def test_the_defaults() -> None:
     service = server(options)
     assert service.grace == 10
     assert service.hub.retention == Retention()
-    assert service.factory.maxMessagePayloadSize == 1024 * 1024
+    factory = service.factory
+    assert factory.maxMessagePayloadSize == 1024 * 1024
+    assert (factory.openHandshakeTimeout, factory.closeHandshakeTimeout) == (5, 5)
+    assert (factory.autoPingInterval, factory.autoPingTimeout) == (25, 20)
+    assert factory.max_message_rate == 0
+    same = {"host": "localhost", "origin": "http://localhost", "x-forwarded-for": "1.2.3.4"}
+    assert factory.admission.check("127.0.0.1", same) == "127.0.0.1"
+    with pytest.raises(RefusedError):
+        factory.admission.check("127.0.0.1", {**same, "origin": "https://example.com"})
+    assert not factory.admission.enter("127.0.0.1")
 
 
 def test_every_option_arrives() -> None:
@@ -58,6 +68,17 @@ def test_every_option_arrives() -> None:
             "--max-connections=7",
             "--max-buffered=1000000",
             "--compress",
+            "--origin=https://example.com",
+            "--origin=null",
+            "--trusted-proxy=10.0.0.0/8",
+            "--trusted-proxy=unix",
+            "--max-connections-per-address=5",
+            "--max-message-rate=2.5",
+            "--message-burst=20",
+            "--handshake-timeout=1.5",
+            "--close-timeout=2.5",
+            "--ping-interval=3.5",
+            "--ping-timeout=4.5",
             "--history-messages=10",
             "--history-bytes=1000",
             "--history-age=1.5",
@@ -68,6 +89,21 @@ def test_every_option_arrives() -> None:
     assert service.factory.max_connections == 7
     assert service.factory.backpressure.bound == 1_000_000
     assert service.factory.compress
+    admission = service.factory.admission
+    headers = {"host": "localhost", "origin": "https://example.com", "x-forwarded-for": "1.2.3.4"}
+    assert admission.check("10.1.1.1", headers) == admission.check("unix", headers) == "1.2.3.4"
+    admission.check("", {"origin": "null"})
+    with pytest.raises(RefusedError):
+        admission.check("", {"host": "localhost", "origin": "http://localhost"})
+    assert [admission.enter("1.2.3.4") for _ in range(5)] == [True] * 5
+    with pytest.raises(RefusedError):
+        admission.enter("1.2.3.4")
+    assert service.factory.max_message_rate == 2.5
+    assert service.factory.message_burst == 20
+    assert service.factory.openHandshakeTimeout == 1.5
+    assert service.factory.closeHandshakeTimeout == 2.5
+    assert service.factory.autoPingInterval == 3.5
+    assert service.factory.autoPingTimeout == 4.5
     assert service.factory.maxMessagePayloadSize == 2000
     assert service.factory.maxFramePayloadSize == 2000
     assert service.hub.retention == Retention(10, 1000, 1.5)
@@ -101,6 +137,20 @@ def test_where_to_listen() -> None:
         (["--max-message-size", "0"], ["--max-message-size 0", "bytes", "from 1 to 1073741824"]),
         (["--max-connections=-1"], ["--max-connections -1", "whole number from 0 to 10000000"]),
         (["--max-buffered=1G"], ["--max-buffered 1G", "whole number of bytes from 0"]),
+        (
+            ["--origin=example.com"],
+            ["--origin example.com", "must be *, same, null, or an origin"],
+        ),
+        (["--origin=*", "--origin="], ["--origin :", "must be *, same"]),
+        (["--trusted-proxy=me"], ["--trusted-proxy me", "must be an address such as 10.0.0.1"]),
+        (["--trusted-proxy=10.0.0.1/8"], ["--trusted-proxy 10.0.0.1/8", "10.0.0.0/8, or unix"]),
+        (["--max-connections-per-address=x"], ["-per-address x", "number from 0 to 10000000"]),
+        (["--max-message-rate=-1"], ["--max-message-rate -1", "number of messages per second"]),
+        (["--message-burst=5"], ["--message-burst 5", "only with a --max-message-rate"]),
+        (["--handshake-timeout=-1"], ["--handshake-timeout -1", "seconds from 0 to 86400"]),
+        (["--close-timeout=x"], ["--close-timeout x", "number of seconds"]),
+        (["--ping-interval=1e9"], ["--ping-interval 1e9", "from 0 to 86400"]),
+        (["--ping-timeout=nan"], ["--ping-timeout nan", "from 0 to 86400"]),
         (["--compress=yes"], ["option --compress", "--help"]),
         (["--history-messages=-1"], ["--history-messages -1", "from 0 to 10000000"]),
         (["--history-bytes=1e3"], ["--history-bytes 1e3", "whole number of bytes"]),

@@ -11,6 +11,9 @@ from orchestra.refusal import RefusedError
 UNIX = "unix"
 """Stands for whoever connects through a UNIX socket, and so has no address."""
 
+ALLOWED = "an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix"
+"""What a trusted proxy can be given as, in words."""
+
 # An element's pairs of name and value (RFC 7239 section 4); what ends one is its last group.
 _PAIR = re.compile(
     r"""[ \t]*(?:([\w!#$%&'*+.^`|~-]+)=([\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*")[ \t]*)?([;,]|$)""",
@@ -41,10 +44,7 @@ class TrustedProxies:
             try:
                 self._networks.append(ip_network(network))
             except ValueError as error:
-                raise ValueError(
-                    f"trusted proxy {network!r}: {error}; must be an address such as 10.0.0.1, "
-                    "a network such as 10.0.0.0/8, or unix"
-                ) from None
+                raise ValueError(f"trusted proxy: {error}; must be {ALLOWED}") from None
 
     def trusts(self, address: str) -> bool:
         """Whether an address is that of a trusted proxy.

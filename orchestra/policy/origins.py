@@ -20,6 +20,9 @@ ANY = "*"
 NULL = "null"
 """What pages without an origin send: local files and sandboxed frames (RFC 6454 section 7.1)."""
 
+ALLOWED = "*, same, null, or an origin such as https://example.com or https://*.example.com:8443"
+"""What an origin can be given as, in words."""
+
 _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\*\.)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII
 )
@@ -46,10 +49,7 @@ class Origins:
             elif origin in (ANY, SAME, NULL):
                 self._exact.add(origin)
             else:
-                raise ValueError(
-                    f"origin {origin!r}: must be *, same, null, or an origin such as "
-                    "https://example.com or https://*.example.com:8443"
-                )
+                raise ValueError(f"origin {origin!r}: must be {ALLOWED}")
 
     def check(self, origin: str | None, host: str) -> None:
         """Make sure that a request comes from an allowed page, or from no page.

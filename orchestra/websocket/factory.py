@@ -40,6 +40,18 @@ MAX_MESSAGE_SIZE = 1024 * 1024
 MAX_BUFFERED = 256 * 1024 * 1024
 """How much the transports may hold for slow readers, in bytes, before publishers have to wait."""
 
+HANDSHAKE_TIMEOUT = 5.0
+"""In how many seconds a client must have shaken hands."""
+
+CLOSE_TIMEOUT = 5.0
+"""In how many seconds a client must answer a close."""
+
+PING_INTERVAL = 25.0
+"""How many seconds there are between pings."""
+
+PING_TIMEOUT = 20.0
+"""In how many seconds a ping must be answered."""
+
 SPARE_FILES = 32
 """How many files are left for all but connections: the log, a proxy's, an application's. As many
 connections more are answered that the server is full, before they are just closed."""
@@ -71,10 +83,10 @@ class OrchestraFactory(WebSocketServerFactory):
         max_connections_per_address: int = 0,
         max_message_rate: float = 0,
         message_burst: int = 0,
-        handshake_timeout: float = 5,
-        close_timeout: float = 5,
-        ping_interval: float = 25,
-        ping_timeout: float = 20,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+        close_timeout: float = CLOSE_TIMEOUT,
+        ping_interval: float = PING_INTERVAL,
+        ping_timeout: float = PING_TIMEOUT,
         reactor: IReactorTime | None = None,
     ) -> None:
         """

@@ -1,0 +1,65 @@
+"""Who is let in, all things considered."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestra.policy.addresses import UNIX
+from orchestra.policy.admission import Admission
+from orchestra.refusal import RefusedError
+
+HOST = {"host": "localhost"}
+
+
+def test_the_address_is_the_clients() -> None:
+    """What a trusted proxy says counts for the limit, and proxies themselves do not."""
+    admission = Admission(trusted_proxies=["10.0.0.1"], max_connections_per_address=1)
+    one, two = (
+        admission.check("10.0.0.1", {**HOST, "x-forwarded-for": f"192.0.2.{n}"}) for n in (1, 2)
+    )
+    assert (one, two) == ("192.0.2.1", "192.0.2.2")
+    assert admission.enter(one)
+    assert admission.enter(two)
+    with pytest.raises(RefusedError):
+        admission.enter(one)
+    admission.leave(one)
+    assert admission.enter(one)
+    for _ in range(3):
+        assert not admission.enter(admission.check("10.0.0.1", HOST))
+        assert not admission.enter(UNIX)
+
+
+def test_without_a_limit_nobody_is_counted() -> None:
+    """So that it costs nothing."""
+    admission = Admission()
+    assert not admission.enter(admission.check("192.0.2.1", HOST))
+
+
+def test_pages_of_others_are_refused() -> None:
+    """By the rule for origins."""
+    with pytest.raises(RefusedError, match="pages of this origin are not allowed") as caught:
+        Admission().check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
+    assert caught.value.status == 403
+    Admission(["*"]).check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("transfer-encoding", "chunked", False),
+        ("transfer-encoding", "", False),
+        ("content-length", "1", False),
+        ("content-length", "0, 0", False),
+        ("content-length", "x", False),
+        ("content-length", "0", True),
+    ],
+)
+def test_a_request_with_a_body_is_refused(name: str, value: str, allowed: bool) -> None:
+    """What a proxy takes for a body must not be frames to us."""
+    headers = {**HOST, name: value}
+    if allowed:
+        assert Admission().check("192.0.2.1", headers) == "192.0.2.1"
+    else:
+        with pytest.raises(RefusedError, match="has no body") as caught:
+            Admission().check("192.0.2.1", headers)
+        assert caught.value.status == 400
