@@ -1,4 +1,4 @@
-"""Hostile clients, in a process of their own: ``python -m benchmarks.attacks KIND PORT SECONDS``."""
+"""Hostile clients, each in a process: ``python -m benchmarks.attacks KIND PORT SECONDS``."""
 
 from __future__ import annotations
 

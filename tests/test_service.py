@@ -25,6 +25,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from orchestra.accepting import MANY
 from orchestra.hub import Hub
 from orchestra.service import ListenError, OrchestraService
 from orchestra.websocket.factory import OrchestraFactory
@@ -237,6 +238,7 @@ async def test_a_real_reactor(player: Any, tmp_path: Path) -> None:
     service = OrchestraService(Hub(), f"unix:{path}")
     service.privilegedStartService()
     service.startService()
+    assert (await service._listening[0]).numberAccepts == MANY, "it would accept without end"
     await UNIXClientEndpoint(reactor, path).connect(player)
     assert await player.heard == b"Echo: hello"
     with captured() as events:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from math import ceil, inf
+from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +53,9 @@ PING_TIMEOUT = 20.0
 """In how many seconds a ping must be answered."""
 
 SPARE_FILES = 32
-"""How many files are left for all but connections: the log, a proxy's, an application's. As many
-connections more are answered that the server is full, before they are just closed."""
+"""How many files are left for all but connections, such as the log's or an application's; an
+eighth, if fewer than that can be open. Another so many are left for those who are told that the
+server is full."""
 
 
 class OrchestraFactory(WebSocketServerFactory):
@@ -183,7 +184,7 @@ class OrchestraFactory(WebSocketServerFactory):
 
         :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
         """
-        if not self._spare_files() > SPARE_FILES:
+        if not self._leaves_files(1):
             self.activity.refused(_address(addr), 503, "no more files can be open")
             return None
         if self._made_of is not self.protocol:
@@ -250,12 +251,13 @@ class OrchestraFactory(WebSocketServerFactory):
         """Whether there are as many clients as there may be."""
         if 0 < self.max_connections <= len(self.clients):
             return True
-        return not self._spare_files() > 2 * SPARE_FILES
+        return not self._leaves_files(2)
 
-    def _spare_files(self) -> float:
-        # How many more there could be if connections were all that is open.
+    def _leaves_files(self, times: int) -> bool:
+        # Whether there could be one more connection, and so many times what is to be left.
         limit, _ = getrlimit(RLIMIT_NOFILE)
-        return inf if limit == RLIM_INFINITY else limit - self.countConnections
+        spare = times * min(SPARE_FILES, limit // 8)
+        return limit == RLIM_INFINITY or self.countConnections < limit - spare
 
     def play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
         """Publish what a client sent in the client's channel.

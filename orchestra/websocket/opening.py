@@ -32,6 +32,8 @@ MAX_HEAD = 16 * 1024
 
 _MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was asked for
 
+_INTERNAL_ERROR = "internal server error"
+
 # A request line and header fields (RFC 9112 sections 2.2 and 5). It is strict, since what a proxy
 # in front takes for one field must not be two to us. So it has no folded lines, no space before a
 # colon, and none of the characters that Autobahn takes for the end of a line, 0x85 among them.
@@ -192,10 +194,23 @@ class OpeningProtocol(WebSocketServerProtocol):
         handshake = None
         if not self.trustXForwardedFor:
             handshake = read_handshake(self.data, self.allowedOrigins == ["*"])
-        if handshake is None:
-            super().processHandshake()
-        else:
+        if handshake is not None:
             self._shake_hands(handshake)
+            return
+        vars(self)["onConnect"] = self._decide  # Autobahn would tell the client what has failed
+        try:
+            super().processHandshake()
+        finally:
+            del vars(self)["onConnect"]
+
+    def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
+        def deny(failure: Failure) -> Failure:
+            if failure.check(ConnectionDeny):
+                return failure
+            self._report(failure)
+            return Failure(ConnectionDeny(500, _INTERNAL_ERROR))
+
+        return maybeDeferred(type(self).onConnect, self, request).addErrback(deny)
 
     def _shake_hands(self, handshake: Handshake) -> None:
         # What Autobahn would have found, under the names that it has there.
@@ -248,8 +263,11 @@ class OpeningProtocol(WebSocketServerProtocol):
         if isinstance(error, ConnectionDeny):
             self.failHandshake(str(error.reason), error.code)
         else:
-            self.factory.report(failure, "a connection could not be admitted")
-            self.failHandshake("internal server error", 500)
+            self._report(failure)
+            self.failHandshake(_INTERNAL_ERROR, 500)
+
+    def _report(self, failure: Failure) -> None:
+        self.factory.report(failure, "a connection could not be admitted")
 
     def failHandshake(
         self,

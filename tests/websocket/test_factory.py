@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from resource import RLIM_INFINITY
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from orchestra.hub import Hub
 from orchestra.interfaces import IEncoding
 from orchestra.message import Entry, Message
-from orchestra.websocket.factory import OrchestraFactory
+from orchestra.websocket.factory import SPARE_FILES, OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, lines, named
-from tests.memory import join
+from tests.memory import MemoryClient, MemoryTransport, join
 from tests.outlets import Outlet, Payloads
 
 
@@ -151,7 +153,11 @@ def test_draining_twice_is_done_once(factory: OrchestraFactory) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["max_message_size", "handshake_timeout", "close_timeout", "ping_interval", "ping_timeout"],
+    [
+        *("max_message_size", "max_connections", "max_connections_per_address", "max_buffered"),
+        *("max_message_rate", "message_burst"),
+        *("handshake_timeout", "close_timeout", "ping_interval", "ping_timeout"),
+    ],
 )
 def test_a_negative_number_is_refused(clock: Clock, name: str) -> None:
     """The error names the setting and the value; zero means that there is no such thing."""
@@ -196,3 +202,105 @@ def test_draining_drops_who_stays(factory: OrchestraFactory, clock: Clock) -> No
     assert stays.transport.disconnected
     assert [event["count"] for event in named(events, "aborted")] == [1]
     assert "1 clients did not leave in time and are dropped." in lines(events)
+
+
+def test_who_plays_too_much_is_asked_to_leave(clock: Clock) -> None:
+    """A burst and then a rate: what is within it is heard, the rest is not, and 1008 says why."""
+    factory = OrchestraFactory(reactor=clock, max_message_rate=2, message_burst=3)
+    one, two = join(factory), join(factory)
+    one.send("a", "b", "c")
+    clock.advance(0.5)
+    one.send("d")
+    clock.advance(1)
+    one.send("e", "f", "g")
+    one.send("h")
+    clock.advance(0)
+    heard = [f"Echo: {note}" for note in "abcdef"]
+    assert one.read() == two.read() == heard
+    assert one.close_frame == (1008, "too many messages")
+    two.send("still here")
+    clock.advance(0)
+    assert two.read() == ["Echo: still here"]
+    two.vanish()
+
+
+def test_the_burst_is_a_second_of_the_rate_unless_told(clock: Clock) -> None:
+    """At least one message, or nobody could play at all."""
+    for rate, burst in ((0.5, 1), (3, 3), (2.5, 3)):
+        factory = OrchestraFactory(reactor=clock, max_message_rate=rate)
+        assert factory.message_burst == burst
+        client = join(factory)
+        client.send(*"a" * burst)
+        clock.advance(0)
+        assert len(client.read()) == burst
+        assert client.close_frame is None
+        client.vanish()
+
+
+def test_a_slow_reader_that_plays_too_much_is_heard_no_more(clock: Clock) -> None:
+    """Its farewell waits for it to read, and meanwhile its tokens drip; nothing is taken of it."""
+    factory = OrchestraFactory(reactor=clock, max_message_rate=1)
+    one, two = join(factory), join(factory)
+    factory.broadcast(b"x" * 500_000)
+    clock.advance(0)
+    one.send("a", "b")
+    clock.advance(10)
+    one.send("c")
+    clock.advance(0)
+    assert two.read()[1:] == ["Echo: a"]
+    assert one.read()[1:] == ["Echo: a"]
+    assert one.close_frame == (1008, "too many messages")
+    two.vanish()
+
+
+def test_timeouts_are_what_they_say(clock: Clock) -> None:
+    """To the moment, and by the factory's own clock."""
+    factory = OrchestraFactory(reactor=clock, handshake_timeout=0.5)
+    clock.advance(0.9)
+    server = factory.buildProtocol(None)
+    transport = MemoryTransport(server)
+    server.makeConnection(transport)
+    clock.advance(0.49)
+    assert not transport.disconnected
+    clock.advance(0.02)
+    assert transport.disconnected
+
+
+def test_no_timer_outlives_its_connection(clock: Clock) -> None:
+    """Whoever is gone in the middle of a close is not kept until it would have been too late."""
+    factory = OrchestraFactory(reactor=clock)
+    client = join(factory)
+    client.server.dataReceived(b"\xff\xff")
+    client.vanish()
+    assert [call for call in clock.getDelayedCalls() if call.active()] == []
+
+
+@pytest.mark.parametrize("spare", [2, SPARE_FILES])
+def test_files_are_left_for_others(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    """First whoever comes is told that the server is full, then not even accepted."""
+    limit = spare * 8 + 5
+    monkeypatch.setattr("orchestra.websocket.factory.getrlimit", lambda _: (limit, limit))
+    factory = OrchestraFactory(reactor=clock)
+    clients = [join(factory) for _ in range(limit - 2 * spare - 1)]
+    late = MemoryClient(factory)
+    late.read()
+    assert late.refusal.status_code == 503
+    silent = []
+    for _ in range(spare + 1):
+        silent.append(MemoryTransport(factory.buildProtocol(None)))
+        silent[-1].protocol.makeConnection(silent[-1])
+    with captured() as events:
+        assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)) is None
+    (refused,) = named(events, "refused")
+    assert refused["peer"] == "192.0.2.1"
+    assert refused["reason"] == "no more files can be open"
+    clients[0].vanish()
+    assert factory.buildProtocol(None) is not None
+    monkeypatch.setattr("orchestra.websocket.factory.getrlimit", lambda _: (RLIM_INFINITY,) * 2)
+    assert not factory.is_full
+    for client in clients[1:]:
+        client.vanish()
+    for transport in silent:
+        transport.abortConnection()

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 
 from orchestra.websocket.factory import OrchestraFactory
-from orchestra.websocket.opening import read_handshake
+from orchestra.websocket.opening import MAX_HEAD, read_handshake
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, named
 from tests.memory import MemoryClient, MemoryTransport, join
@@ -224,14 +225,225 @@ def test_an_application_may_take_its_time_to_admit(guarded: OrchestraFactory) ->
         client.vanish()
 
 
-def test_an_application_that_fails_gives_nothing_away(guarded: OrchestraFactory) -> None:
+UNCOMMON = request({**COMMON, "Sec-WebSocket-Protocol": "chat"})
+
+
+def connected(factory: OrchestraFactory) -> tuple[Any, MemoryTransport]:
+    """A connection that has received nothing yet."""
+    server = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
+    transport = MemoryTransport(server)
+    server.makeConnection(transport)
+    return server, transport
+
+
+@pytest.mark.parametrize("data", [request(COMMON), UNCOMMON])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_application_that_fails_gives_nothing_away(
+    guarded: OrchestraFactory, data: bytes, later: bool
+) -> None:
     """The client learns that something failed, the log what it was."""
-    guarded.protocol.answer = RuntimeError("the password is swordfish")
+    error = RuntimeError("the password is swordfish")
+    guarded.protocol.answer = Deferred[None]() if later else error
+    server, transport = connected(guarded)
     with captured() as events:
-        client = MemoryClient(guarded)
-        client.read()
-    assert client.refusal.status_code == 500
-    assert client.refusal.reason_phrase == "internal server error"
+        server.dataReceived(data)
+        if later:
+            guarded.protocol.answer.errback(error)
+    answer = transport.take()
+    assert answer.startswith(b"HTTP/1.1 500 internal server error\r\n")
+    assert b"swordfish" not in answer
     failures = [event["log_failure"] for event in events if "log_failure" in event]
     assert [str(failure.value) for failure in failures] == ["the password is swordfish"]
     assert [event["status"] for event in named(events, "refused")] == [500]
+
+
+@pytest.mark.parametrize("data", [request(COMMON), UNCOMMON])
+def test_who_is_gone_before_the_decision_is_not_let_in(
+    guarded: OrchestraFactory, data: bytes
+) -> None:
+    """Neither answered nor counted, whatever is decided then."""
+    for failure in (None, ConnectionDeny(403, "not you")):
+        guarded.protocol.answer = decision = Deferred[None]()
+        server, transport = connected(guarded)
+        server.dataReceived(data)
+        transport.lose(ConnectionLost())
+        if failure is None:
+            decision.callback(None)
+        else:
+            decision.errback(failure)
+        assert transport.buffer == b""
+        assert guarded.clients == set()
+
+
+@pytest.mark.parametrize("data", [request(COMMON), UNCOMMON])
+def test_nothing_may_come_before_the_answer(guarded: OrchestraFactory, data: bytes) -> None:
+    """A second request is not read as a handshake of its own, nor is a flood kept."""
+    for more, status in ((request(COMMON), 400), (b"\x89\x80\0\0\0\0" * 3000, 431)):
+        guarded.protocol.answer = decision = Deferred[None]()
+        server, transport = connected(guarded)
+        server.dataReceived(data)
+        server.dataReceived(b"\x89\x80")
+        assert not transport.disconnecting
+        server.dataReceived(more)
+        assert transport.take().startswith(b"HTTP/1.1 %d " % status)
+        decision.callback(None)
+        assert guarded.clients == set()
+
+
+def test_what_comes_after_a_refusal_is_dropped(clock: Clock) -> None:
+    """A peer that does not read the answer cannot fill the memory until it is dropped."""
+    server, transport = connected(OrchestraFactory(reactor=clock))
+    server.dataReceived(b"nonsense\r\n\r\n")
+    assert transport.disconnecting
+    kept = len(server.data)
+    for _ in range(10):
+        server.dataReceived(b"x" * 65536)
+    assert len(server.data) == kept
+    clock.advance(5)
+    assert transport.disconnected
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000, 100_000])
+def test_a_head_without_end_is_refused(clock: Clock, piece: int) -> None:
+    """With 431 as soon as it is longer than allowed, whatever pieces it comes in."""
+    with captured() as events:
+        server, transport = connected(OrchestraFactory(reactor=clock))
+        data = b"GET / HTTP/1.1\r\n" + b"X-Filler: 0123456789\r\n" * 1000
+        sent = 0
+        while not transport.disconnecting:
+            server.dataReceived(data[sent : sent + piece])
+            sent += piece
+    assert MAX_HEAD < sent <= MAX_HEAD + piece
+    answer = transport.take()
+    assert answer.startswith(b"HTTP/1.1 431 the request's head must be 16384 bytes or less\r\n")
+    assert [event["status"] for event in named(events, "refused")] == [431]
+
+
+def test_a_head_may_be_as_long_as_allowed(clock: Clock) -> None:
+    """One byte more is too much, even when its end is there."""
+    for size, status in ((MAX_HEAD, 101), (MAX_HEAD + 1, 431)):
+        filler = size + 4 - len(request({**COMMON, "X": ""}))
+        server, transport = connected(OrchestraFactory(reactor=clock))
+        server.dataReceived(request({**COMMON, "X": "x" * filler}))
+        assert bytes(transport.buffer).startswith(b"HTTP/1.1 %d " % status)
+        server.abort()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"X: a\r\n X-Forwarded-For: 1.2.3.4",
+        b"X: a\r\n\tX-Forwarded-For: 1.2.3.4",
+        b"X-Forwarded-For : 1.2.3.4",
+        b" X: a",
+        b"X: a\nX-Forwarded-For: 1.2.3.4",
+        b"X: a\rX-Forwarded-For: 1.2.3.4",
+        b"X: a\x0bX-Forwarded-For: 1.2.3.4",
+        b"X: a\x0cX-Forwarded-For: 1.2.3.4",
+        b"X: a\x1cX-Forwarded-For: 1.2.3.4",
+        b"X: a\x85X-Forwarded-For: 1.2.3.4",
+        b"X: a\0b",
+        b"X: a\x7f",
+        b"X: \x1b[2J",
+        b"X",
+        b": a",
+        b"X Y: a",
+        b"X\xff: a",
+    ],
+)
+def test_a_malformed_head_is_refused(clock: Clock, line: bytes) -> None:
+    """Nothing is taken for a header that a proxy would take for something else."""
+    head = request(COMMON)[:-2]
+    server, transport = connected(OrchestraFactory(reactor=clock))
+    server.dataReceived(head + line + b"\r\n\r\n")
+    answer = transport.take()
+    assert answer.startswith(b"HTTP/1.1 400 the request's head is malformed\r\n")
+    assert transport.disconnected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n" + request(COMMON),
+        b"\r\n\r\n",
+        b"GET / HTTP/1.1\n\n\r\n\r\n",
+        request(COMMON, "GET /\x0b HTTP/1.1"),
+        request({**COMMON, "Transfer-Encoding": "chunked"}),
+        request({**COMMON, "Content-Length": "5"}) + b"hello",
+        request([*COMMON.items(), ("Content-Length", "0"), ("Content-Length", "5")]),
+        request([*COMMON.items(), ("Host", "localhost")]),
+        request([*COMMON.items(), ("Sec-WebSocket-Key", COMMON["Sec-WebSocket-Key"])]),
+        request({**COMMON, "Sec-WebSocket-Key": "short"}),
+        request({name: value for name, value in COMMON.items() if name != "Sec-WebSocket-Key"}),
+        request({name: value for name, value in COMMON.items() if name != "Host"}),
+        request({**COMMON, "Sec-WebSocket-Version": "14"}),
+        request({**COMMON, "Sec-WebSocket-Version": "x" * 10_000}),
+    ],
+)
+def test_a_wrong_request_is_refused(clock: Clock, data: bytes) -> None:
+    """With 400 and one short line; nothing of it is taken for frames."""
+    factory = OrchestraFactory(reactor=clock)
+    server, transport = connected(factory)
+    server.dataReceived(data)
+    answer = transport.take().decode()
+    assert transport.disconnected
+    assert factory.clients == set()
+    head, _, body = answer.partition("\r\n\r\n")
+    status, *headers = head.split("\r\n")
+    assert status.startswith("HTTP/1.1 400 ")
+    assert len(body) <= 201
+    assert status == f"HTTP/1.1 400 {body[:-1]}"
+    assert body.isascii()
+    assert body[:-1].isprintable()
+    assert "X-Content-Type-Options: nosniff" in headers
+
+
+def test_pages_of_other_origins_are_refused(clock: Clock) -> None:
+    """With 403, whoever reads the request; what is listed is let in."""
+    uncommon = {**BROWSER, "Sec-WebSocket-Protocol": "chat"}
+    for headers in (BROWSER, uncommon):
+        for origins, status in ((["same"], 403), (["https://example.com"], 101), (["*"], 101)):
+            server, transport = connected(OrchestraFactory(reactor=clock, origins=origins))
+            server.dataReceived(request(headers))
+            assert bytes(transport.buffer).startswith(b"HTTP/1.1 %d " % status)
+            server.abort()
+
+
+def test_a_proxy_tells_whose_connection_it_is(clock: Clock) -> None:
+    """If it is trusted; the log has that address then. Limits go by it."""
+    factory = OrchestraFactory(
+        reactor=clock, trusted_proxies=["127.0.0.1"], max_connections_per_address=1
+    )
+    servers = []
+    with captured() as events:
+        for address, status in (("192.0.2.1", 101), ("192.0.2.2", 101), ("192.0.2.1", 429)):
+            server, transport = connected(factory)
+            servers.append(server)
+            server.dataReceived(request({**COMMON, "X-Forwarded-For": address}))
+            answer = bytes(transport.buffer)
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nRetry-After: 1\r\n" in answer
+    assert [event["peer"] for event in named(events, "joined")] == ["192.0.2.1", "192.0.2.2"]
+    servers[0].abort()
+    server, transport = connected(factory)
+    server.dataReceived(request({**COMMON, "Forwarded": "for=192.0.2.1"}))
+    assert bytes(transport.buffer).startswith(b"HTTP/1.1 101 ")
+    for each in (*servers, server):
+        each.abort()
+
+
+def test_addresses_have_so_many_places(clock: Clock) -> None:
+    """A refusal does not take one, and whoever leaves gives it back, in whatever way."""
+    factory = OrchestraFactory(reactor=clock, max_connections_per_address=1)
+    for leave in (MemoryClient.vanish, MemoryClient.close):
+        client = join(factory)
+        late = MemoryClient(factory)
+        late.read()
+        assert late.refusal.status_code == 429
+        assert late.refusal.reason_phrase == "there are too many connections from this address"
+        leave(client)
+        client.read()
+    refused = MemoryClient(factory, "/api")
+    refused.read()
+    assert refused.refusal.status_code == 404
+    join(factory).vanish()

@@ -176,6 +176,15 @@ def test_a_burst_of_common_frames_is_read_at_once() -> None:
         assert end == sum(len(frame(payload)) for payload, _ in messages)
 
 
+def test_no_more_are_read_than_wanted() -> None:
+    """The rest of the burst is left, and is the start of the next."""
+    burst = b"".join(frame(b"%d" % n) for n in range(5))
+    first, end = read_burst(burst, most=2)
+    rest, _ = read_burst(burst[end:], most=5)
+    assert first + rest == [(b"%d" % n, False) for n in range(5)]
+    assert len(first) == 2
+
+
 def test_what_is_not_common_is_left() -> None:
     """The burst ends before the first frame that is anything else."""
     good = frame(b"hello")
