@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from orchestra.accepting import accept_few
+from orchestra.accepting import prepare
 from orchestra.hub import Hub
 from orchestra.websocket.factory import OrchestraFactory
 
@@ -105,7 +105,7 @@ class OrchestraService(Service):
             self._listening.append(listening)
 
     def _opened(self, port: IListeningPort) -> IListeningPort:
-        accept_few(port, self.factory)
+        prepare(port, self.factory)
         self._log.info(
             "Listening on {address}", event="listening", address=_describe(port.getHost())
         )

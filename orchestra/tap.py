@@ -34,7 +34,6 @@ from orchestra.websocket.factory import (
 )
 
 DEFAULT_PORT = 8080
-_BACKLOG = 4096  # Twisted's 50 are too few when all clients come back at once
 _KEEP = Retention()
 
 _ENDPOINTS = (
@@ -203,7 +202,7 @@ class Options(UsageOptions):
         wanted = [(f"--listen {text}", text) for text in self["listen"]]
         if self["port"] is not None or not wanted:
             port = DEFAULT_PORT if self["port"] is None else self["port"]
-            wanted.insert(0, (f"--port {port}", f"tcp:{port}:backlog={_BACKLOG}"))
+            wanted.insert(0, (f"--port {port}", f"tcp:{port}"))
         endpoints = {}
         for words, text in wanted:
             try:

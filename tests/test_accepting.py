@@ -8,7 +8,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Port
 
-from orchestra.accepting import FEW, MANY, accept_few
+from orchestra.accepting import FEW, MANY, QUEUE, prepare
 from orchestra.websocket.factory import OrchestraFactory
 from tests.memory import join
 
@@ -18,6 +18,10 @@ class Waiting:
 
     def __init__(self) -> None:
         self.accepted = 0
+        self.queue: int | None = None
+
+    def listen(self, queue: int) -> None:
+        self.queue = queue
 
     def accept(self) -> tuple[ClosedSocket, tuple[str, int]]:
         self.accepted += 1
@@ -47,7 +51,7 @@ def port(clock: Clock) -> Port:
 def test_there_is_an_end_to_accepting(port: Port, clock: Clock) -> None:
     """Few at a time while somebody plays, more while nobody would wait; never ever more."""
     factory = OrchestraFactory(reactor=clock)
-    accept_few(port, factory)
+    prepare(port, factory)
 
     def accepted() -> int:
         before = port.socket.accepted
@@ -63,11 +67,19 @@ def test_there_is_an_end_to_accepting(port: Port, clock: Clock) -> None:
     client.vanish()
 
 
+@pytest.mark.parametrize(("chosen", "queue"), [(50, QUEUE), (10, None), (100, None)])
+def test_the_queue_is_long(port: Port, clock: Clock, chosen: int, queue: int | None) -> None:
+    """Unless its length was chosen, which Twisted's default was not."""
+    port.backlog = chosen
+    prepare(port, OrchestraFactory(reactor=clock))
+    assert port.socket.queue == queue
+
+
 def test_it_is_still_a_port(port: Port, clock: Clock) -> None:
     """All else of it is as it was; what is no port is left alone."""
-    accept_few(port, OrchestraFactory(reactor=clock))
+    prepare(port, OrchestraFactory(reactor=clock))
     assert isinstance(port, Port)
     assert type(port).__name__ == "Port"
     other = object()
-    accept_few(other, OrchestraFactory(reactor=clock))
+    prepare(other, OrchestraFactory(reactor=clock))
     assert type(other) is object

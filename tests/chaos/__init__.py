@@ -1,0 +1,1 @@
+"""What hostile clients and failing machines do to the real server."""
