@@ -55,7 +55,7 @@ class _Rate:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether there was an event within the last second."""
+        """Whether a second that began with an event is not over yet."""
         return self._clock.seconds() < self._ends
 
     def admit(self, wanted: int = 1) -> int:
@@ -111,7 +111,7 @@ class ActivityLog:
 
     @property
     def is_played(self) -> bool:
-        """Whether there was a note within the last second."""
+        """Whether messages are being played: some have come in the second that began with one."""
         return self._notes.is_going_on
 
     def flush(self) -> None:

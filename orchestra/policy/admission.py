@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from orchestra.policy.addresses import UNIX, TrustedProxies
 from orchestra.policy.limits import ConnectionsPerAddress
 from orchestra.policy.origins import SAME, Origins
-from orchestra.refusal import RefusedError
 
 
 class Admission:
@@ -37,9 +36,6 @@ class Admission:
         :returns: the address of whoever sent the request.
         :raises RefusedError: if it may not.
         """
-        if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-            # What follows the head would be a body to a proxy, and frames to us.
-            raise RefusedError(400, "a request for a WebSocket has no body")
         self.origins.check(headers.get("origin"), headers.get("host", ""))
         return self.proxies.client(peer, headers)
 

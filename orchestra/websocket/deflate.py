@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from autobahn.websocket.compress import (
@@ -57,6 +58,61 @@ def accept_offer(offers: Sequence[Any]) -> PerMessageDeflateOfferAccept | None:
             offer.request_no_context_takeover = True  # so that the answer tells the client of it
             return PerMessageDeflateOfferAccept(offer, request_no_context_takeover=True)
     return None
+
+
+class TooLargeError(Exception):
+    """What was compressed is larger than it may be."""
+
+
+class Inflater:
+    """Inflates one message, piece by piece, as far as it may be and no further.
+
+    Autobahn's own would keep whatever comes behind the end of the compressed data, and cut off
+    what is held back at the limit.
+    """
+
+    def __init__(self, decompressor: Any, limit: int) -> None:
+        """
+        :param decompressor: one of zlib's that has inflated nothing yet.
+        :param limit: bytes that the message may have; 0 for any number.
+        """
+        self._decompressor = decompressor
+        self._limit = limit
+        self._size = 0
+
+    def inflate(self, data: bytes) -> bytes:
+        """Inflate the next piece.
+
+        :raises TooLargeError: if the message is too large.
+        :raises zlib.error: if this is nothing that was compressed.
+        """
+        most = self._limit - self._size + 1 if self._limit else 0
+        piece: bytes = self._decompressor.decompress(data, most)
+        self._size += len(piece)
+        if self._size > self._limit > 0:
+            raise TooLargeError
+        # A last block is followed by a byte that begins the tail (RFC 7692 section 7.2.3.4).
+        if self._decompressor.unused_data not in (b"", b"\0"):
+            raise zlib.error("more data behind the last block")
+        return piece
+
+    def finish(self) -> bytes:
+        """What there still is when all has come.
+
+        :raises TooLargeError: if the message is too large.
+        :raises zlib.error: if this was nothing that was compressed.
+        """
+        return b"" if self._decompressor.eof else self.inflate(_TAIL)
+
+
+def longest_frame(limit: int) -> float:
+    """How long a frame may be that inflates to so many bytes, in bytes.
+
+    What cannot be compressed becomes a little longer (RFC 1951 section 3.2.4).
+
+    :param limit: 0 for any number.
+    """
+    return limit + limit // 64 + 64 if limit else inf
 
 
 class Deflater:

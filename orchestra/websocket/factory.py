@@ -137,6 +137,7 @@ class OrchestraFactory(WebSocketServerFactory):
                 raise ValueError(f"{name} must be 0 or more, not {number!r}")
         super().__init__(server="", reactor=reactor)
         self.setProtocolOptions(
+            versions=[13],
             webStatus=False,
             failByDrop=False,
             echoCloseCodeReason=True,

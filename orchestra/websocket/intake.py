@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from orchestra.message import Content
+from orchestra.websocket.deflate import Inflater, TooLargeError, longest_frame
 from orchestra.websocket.opening import OpeningProtocol
 from orchestra.websocket.reader import read_burst
 from orchestra.websocket.turns import SLICE
@@ -31,9 +34,13 @@ class IntakeProtocol(OpeningProtocol):
 
     maxMessagePayloadSize: int
     current_frame: Any
+    failedByMe: bool
+    _isMessageCompressed: bool
+    _perMessageCompress: Any
     frame_data: list[bytes]
     message_data: list[bytes]
 
+    _inflater: Inflater | None = None
     _has_rest = False  # of what was received, for which it waits for its turn
     _is_queued = False
     _is_held = False  # until there is room for what clients publish
@@ -96,10 +103,27 @@ class IntakeProtocol(OpeningProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Take a message that Autobahn has read."""
-        if self._perMessageCompress is not None:
-            # It is made anew for each message, and takes 40 KB until then.
-            self._perMessageCompress._decompressor = None
         self.onMessages([(payload, isBinary)])
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """Begin with a message. If it is compressed, it is inflated here."""
+        super().onMessageBegin(isBinary)
+        self._inflater = None
+        if self._isMessageCompressed:
+            self._isMessageCompressed = False  # to Autobahn
+            # It makes one anew for each message, which takes 40 KB as long as it is kept.
+            deflate = self._perMessageCompress
+            self._inflater = Inflater(deflate._decompressor, self.maxMessagePayloadSize)
+            deflate._decompressor = None
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """Begin with a frame of a message; of a compressed one this is not what counts."""
+        if self._inflater is None:
+            super().onMessageFrameBegin(length)
+            return
+        self.frame_data = []
+        if length > longest_frame(self.maxMessagePayloadSize):
+            self._too_large()
 
     def onMessageFrameData(self, payload: bytes) -> None:
         """Take a piece of a frame: as much as came at once."""
@@ -117,13 +141,48 @@ class IntakeProtocol(OpeningProtocol):
             self.message_data = [b"".join(self.message_data)]
 
     def onFrameData(self, payload: bytes) -> bool | None:
-        """Take a piece of a frame, whatever its kind."""
+        """Take a piece of a frame, whatever its kind.
+
+        :returns: ``False`` to read no further.
+        """
         frame = self.current_frame
-        if frame.opcode > 7 and frame.length > LONGEST_CONTROL:
-            # It has failed the connection, but all of it would be kept until the peer is gone.
+        if self.failedByMe and (frame.opcode <= 7 or frame.length > LONGEST_CONTROL):
+            # Nobody looks at it any more, and behind it there may be the peer's close.
+            self.utf8validateIncomingCurrentMessage = False
             return None
+        if frame.opcode <= 7 and self._inflater is not None:
+            return self._inflate(partial(self._inflater.inflate, payload))
         result: bool | None = super().onFrameData(payload)
         return result
+
+    def onFrameEnd(self) -> bool | None:
+        """Take the end of a frame, whatever its kind.
+
+        :returns: ``False`` to read no further.
+        """
+        frame = self.current_frame
+        if frame.opcode <= 7 and frame.fin and self._inflater is not None:
+            if not self.failedByMe:
+                self._inflate(self._inflater.finish)
+            self._inflater = None
+        result: bool | None = super().onFrameEnd()
+        return result
+
+    def _inflate(self, inflate: Callable[[], bytes]) -> bool | None:
+        try:
+            payload = inflate()
+        except TooLargeError:
+            self._too_large()
+        except zlib.error as error:
+            self._invalid_payload(f"what was compressed cannot be inflated: {error}")
+        else:
+            result: bool | None = super().onFrameData(payload)
+            return result
+        return None
+
+    def _too_large(self) -> None:
+        limit = self.maxMessagePayloadSize
+        self._fail_connection(1009, f"received a message of more than {limit} bytes")
 
     # Its turn.
 

@@ -10,7 +10,7 @@ left to Autobahn.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from inspect import iscoroutine
@@ -34,17 +34,21 @@ _MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was ask
 
 _INTERNAL_ERROR = "internal server error"
 
-# A request line and header fields (RFC 9112 sections 2.2 and 5). It is strict, since what a proxy
-# in front takes for one field must not be two to us. So it has no folded lines, no space before a
-# colon, and none of the characters that Autobahn takes for the end of a line, 0x85 among them.
+# A request line and header fields (RFC 9112 sections 2.2 and 3 to 5). It is strict, since what a
+# proxy in front takes for one field must not be two to us: no folded lines, no space before a
+# colon, and no control characters, of which Autobahn takes most for the end of a line.
 _HEAD = re.compile(
-    rb"[ -~\x80-\x84\x86-\xff]+"
-    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\x84\x86-\xff]*)*"
+    rb"[!-~]+ (?:[A-Za-z][A-Za-z0-9+.-]*:/)?/[!-~\x80-\xff]* [!-~]+"
+    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)*"
 )
+
+# What to Autobahn is the end of a line and a space, and is neither.
+_NO_SPACES = bytes.maketrans(b"\x85\xa0", b"??")
 
 # Without what a URL parser would take apart or refuse: "//" in front, and # ; [ \ ].
 _TARGET = re.compile(r"GET (/(?!/)[!-\"$-:<-Z^-~]*) HTTP/1\.1", re.ASCII)
 _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
+_ANY_HOST = re.compile(r"([\w.~%-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?", re.ASCII)  # RFC 9110 section 7.2
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 _ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
 
@@ -140,6 +144,28 @@ def read_handshake(data: bytes, any_origin: bool) -> Handshake | None:
     return None
 
 
+def objection(headers: Mapping[str, str]) -> str | None:
+    """What is wrong with a handshake that Autobahn would take; ``None`` if nothing is.
+
+    :param headers: of the request, by their names in lower case.
+    """
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        # What follows the head would be a body to a proxy, and frames to us.
+        return "a request for a WebSocket has no body"
+    if not _ANY_HOST.fullmatch(headers["host"]):
+        return "the header Host is malformed"
+    if headers["sec-websocket-version"] != "13":  # a number all the same, in other words
+        return "the header Sec-WebSocket-Version must be 13"
+    return None
+
+
+def _unambiguous(head: bytes) -> bytes:
+    # With nothing in it that Autobahn would take for something else.
+    line, _, fields = head.partition(b"\r\n")
+    line = re.sub(rb"[\x80-\xff]", lambda match: b"%%%02X" % match[0][0], line)
+    return line + b"\r\n" + fields.translate(_NO_SPACES)
+
+
 class OpeningProtocol(WebSocketServerProtocol):
     """The beginning of a connection, up to its handshake or its refusal.
 
@@ -197,6 +223,9 @@ class OpeningProtocol(WebSocketServerProtocol):
         if handshake is not None:
             self._shake_hands(handshake)
             return
+        if not self.data.isascii():
+            end = self.data.find(b"\r\n\r\n")
+            self.data = _unambiguous(self.data[:end]) + self.data[end:]
         vars(self)["onConnect"] = self._decide  # Autobahn would tell the client what has failed
         try:
             super().processHandshake()
@@ -210,7 +239,12 @@ class OpeningProtocol(WebSocketServerProtocol):
             self._report(failure)
             return Failure(ConnectionDeny(500, _INTERNAL_ERROR))
 
-        return maybeDeferred(type(self).onConnect, self, request).addErrback(deny)
+        return maybeDeferred(self._ask, request).addErrback(deny)
+
+    def _ask(self, request: ConnectionRequest) -> Any:
+        if reason := objection(request.headers):
+            raise ConnectionDeny(400, reason)
+        return type(self).onConnect(self, request)
 
     def _shake_hands(self, handshake: Handshake) -> None:
         # What Autobahn would have found, under the names that it has there.
@@ -244,7 +278,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             self.websocket_extensions,
         )
         try:
-            answer: Any = self.onConnect(request)
+            answer = self._ask(request)
         except Exception as error:
             self._refuse(Failure(error))
             return
@@ -278,6 +312,8 @@ class OpeningProtocol(WebSocketServerProtocol):
         """Refuse the connection with an HTTP status and a reason, if it is still there."""
         if self.state != self.STATE_CONNECTING:
             return
+        if responseHeaders:  # Autobahn's list of the versions that it speaks
+            code = 426  # RFC 6455 section 4.2.2
         reason = reason[:_MAX_REASON]
         self.factory.activity.refused(self.peer, code, reason)
         super().failHandshake(reason, code, responseHeaders)
@@ -286,7 +322,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Answer with an HTTP status, and the reason both beside it and as the body."""
-        reason = reason.encode("ascii", "replace").decode()
+        reason = reason.encode("ascii", "replace").decode().replace("\t", " ")
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(reason) + 1)),

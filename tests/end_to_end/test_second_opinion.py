@@ -453,7 +453,7 @@ def test_more_than_the_limit_is_refused(plain: Server, note: bytes, more: int) -
         assert hear(listener, 1) == ["Echo: end"]
 
 
-@pytest.mark.parametrize("more", [1, 257, 258, 300, 70_000])
+@pytest.mark.parametrize("more", [1, 5, 100, 257, 258, 300, 70_000])
 def test_what_comes_compressed_counts_in_full(compressing: Server, more: int) -> None:
     """A frame of a thousand bytes that says more than 1 MiB is closed with 1009 as well."""
     with join(compressing, "/limit") as listener:

@@ -41,25 +41,3 @@ def test_pages_of_others_are_refused() -> None:
         Admission().check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
     assert caught.value.status == 403
     Admission(["*"]).check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("transfer-encoding", "chunked", False),
-        ("transfer-encoding", "", False),
-        ("content-length", "1", False),
-        ("content-length", "0, 0", False),
-        ("content-length", "x", False),
-        ("content-length", "0", True),
-    ],
-)
-def test_a_request_with_a_body_is_refused(name: str, value: str, allowed: bool) -> None:
-    """What a proxy takes for a body must not be frames to us."""
-    headers = {**HOST, name: value}
-    if allowed:
-        assert Admission().check("192.0.2.1", headers) == "192.0.2.1"
-    else:
-        with pytest.raises(RefusedError, match="has no body") as caught:
-            Admission().check("192.0.2.1", headers)
-        assert caught.value.status == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from orchestra.websocket.factory import OrchestraFactory
 from tests.memory import MemoryClient, join
 
+TAIL = b"\0\0\xff\xff"
 TUNE = "do re mi fa so la ti " * 50
 
 
@@ -148,3 +150,75 @@ def test_an_offer_that_is_not_understood_is_declined(
     answer = transport.take()
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert (b"\r\nSec-WebSocket-Extensions: permessage-deflate;" in answer) == taken
+
+
+def test_what_cannot_be_inflated_ends_in_order(factory: OrchestraFactory, clock: Clock) -> None:
+    """With 1007 and, when the client has answered, the connection; nothing is kept until then."""
+    client = join_compressed(factory)
+    client.server.dataReceived(compressed_frame(Opcode.TEXT, b"\xff\xff\xff"))
+    for _ in range(10):
+        client.server.dataReceived(Frame(Opcode.BINARY, bytes(65_000)).serialize(mask=True))
+        clock.advance(0)
+    assert len(client.server.data) < 100
+    client.read()
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1007
+    assert client.transport.disconnected
+
+
+def test_a_message_of_the_limit_is_within_it(factory: OrchestraFactory, clock: Clock) -> None:
+    """However long its frames are; what comes with its end counts as well."""
+    limit = factory.maxMessagePayloadSize
+    noise = random.Random(1).randbytes(limit)
+    one, other = join_compressed(factory), join(factory)
+    for payload in (b"x" * limit, noise):
+        compressor = zlib.compressobj(wbits=-15)
+        data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        one.server.dataReceived(compressed_frame(Opcode.BINARY, data.removesuffix(TAIL)))
+        clock.advance(0)
+        assert other.read() == one.read() == [payload]
+        first = bytearray(Frame(Opcode.BINARY, data, fin=False).serialize(mask=True))
+        first[0] |= 0x40
+        one.server.dataReceived(bytes(first) + Frame(Opcode.CONT, b"\0").serialize(mask=True))
+        clock.advance(0)
+        assert other.read() == one.read() == [payload]
+    for more in (1, 5, 100, 258):
+        client = join_compressed(factory)
+        compressor = zlib.compressobj(wbits=-15)
+        data = compressor.compress(b"x" * (limit + more)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        client.server.dataReceived(compressed_frame(Opcode.BINARY, data.removesuffix(TAIL)))
+        clock.advance(0)
+        client.read()
+        assert client.close_frame is not None
+        assert client.close_frame[0] == 1009
+    assert other.read() == []
+
+
+def test_what_comes_behind_a_last_block_is_not_kept(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """A compressed message that has ended and goes on is closed with 1007."""
+    client = join_compressed(factory)
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(b"hi") + compressor.flush(zlib.Z_FINISH)
+    first = bytearray(Frame(Opcode.BINARY, data, fin=False).serialize(mask=True))
+    first[0] |= 0x40
+    client.server.dataReceived(bytes(first))
+    for _ in range(3):
+        more = Frame(Opcode.CONT, bytes(1_000_000), fin=False).serialize(mask=True)
+        client.server.dataReceived(more)
+        clock.advance(0)
+    client.read()
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1007
+
+
+def test_a_compressed_frame_without_end_is_refused(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """By what it announces: nothing within the limit takes so many bytes."""
+    client = join_compressed(factory)
+    client.server.dataReceived(b"\xc2\xff" + (2**62).to_bytes(8, "big") + b"\0\0\0\0")
+    client.read()
+    assert client.close_frame is not None
+    assert client.close_frame[0] == 1009

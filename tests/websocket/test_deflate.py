@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,15 @@ from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOffe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestra.websocket.deflate import SMALLEST, Deflater, accept_offer, readable_offers
+from orchestra.websocket.deflate import (
+    SMALLEST,
+    Deflater,
+    Inflater,
+    TooLargeError,
+    accept_offer,
+    longest_frame,
+    readable_offers,
+)
 
 TEXT = st.one_of(
     st.text(min_size=SMALLEST).map(str.encode),
@@ -42,6 +51,62 @@ def test_what_repeats_itself_becomes_small() -> None:
     assert len(deflater.deflate(b"tick " * 100) or b"") < 30
     assert deflater.deflate(bytes(range(256))) is None
     assert deflater.deflate(b"x" * (SMALLEST - 1)) is None
+
+
+@given(
+    payload=TEXT,
+    level=st.integers(0, 9),
+    end=st.sampled_from([zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_FINISH]),
+    cuts=st.lists(st.integers(0, 400), max_size=4),
+    more=st.integers(-3, 3),
+)
+def test_a_message_is_inflated_up_to_its_limit(
+    payload: bytes, level: int, end: int, cuts: list[int], more: int
+) -> None:
+    """Whatever compressed it, and however it is cut: all of it, or that it is too large."""
+    compressor = zlib.compressobj(level, wbits=-15)
+    data = (compressor.compress(payload) + compressor.flush(end)).removesuffix(b"\0\0\xff\xff")
+    limit = max(1, len(payload) + more)
+    inflater = Inflater(zlib.decompressobj(-15), limit)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    pieces = [data[start:stop] for start, stop in pairwise(places)]
+    try:
+        found = b"".join(inflater.inflate(piece) for piece in pieces) + inflater.finish()
+    except TooLargeError:
+        assert len(payload) > limit
+    else:
+        assert found == payload
+        assert len(payload) <= limit
+
+
+def test_a_bomb_is_inflated_no_further_than_its_limit() -> None:
+    """What one piece of it becomes is never more than a byte above."""
+    bomb = zlib.compress(b"\0" * 10_000_000, wbits=-15)
+    decompressor = zlib.decompressobj(-15)
+    with pytest.raises(TooLargeError):
+        Inflater(decompressor, 1000).inflate(bomb)
+    assert len(decompressor.unconsumed_tail) > len(bomb) // 2
+    assert len(Inflater(zlib.decompressobj(-15), 0).inflate(bomb)) == 10_000_000
+
+
+def test_nothing_may_come_behind_the_last_block() -> None:
+    """But for the byte that begins the tail; else it would be kept, however much it is."""
+    final = zlib.compress(b"hello", wbits=-15)
+    inflater = Inflater(zlib.decompressobj(-15), 1000)
+    assert inflater.inflate(final + b"\0") + inflater.finish() == b"hello"
+    for more in (b"\1", b"\0\0", b"x" * 1000):
+        inflater = Inflater(zlib.decompressobj(-15), 1000)
+        with pytest.raises(zlib.error):
+            inflater.inflate(final + more)
+
+
+@given(st.binary(min_size=1, max_size=3000))
+def test_a_frame_is_never_longer_than_allowed(payload: bytes) -> None:
+    """Not even one that cannot be compressed; without a limit any length is."""
+    compressor = zlib.compressobj(0, wbits=-15)
+    data = compressor.compress(payload) + compressor.flush(zlib.Z_FULL_FLUSH)
+    assert len(data) <= longest_frame(len(payload))
+    assert longest_frame(0) > 2**63
 
 
 def parameters(text: str) -> dict[str, Any]:
