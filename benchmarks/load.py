@@ -333,20 +333,22 @@ def trips(client: Client, size: int, seconds: float, pause: float = 0.0) -> list
     client.socket.setblocking(True)
     client.socket.settimeout(PATIENCE)
     waited: list[float] = []
+    messages = Stamped(size, b"x")
     end = time.monotonic() + seconds
-    while (start := time.monotonic()) < end:
-        message = Stamped(size, b"x")
-        sent = message.frame()
+    while time.monotonic() < end:
+        sent = messages.frame()
         stamp = masked(sent[-STAMP:])
+        start = time.perf_counter()
         client.socket.sendall(sent)
-        heard = b""
+        heard = client.socket.recv(65536)
         while stamp not in heard:  # others may be heard before it
             more = client.socket.recv(65536)
             if not more:
                 raise ConnectionError("the server has closed the connection")
             heard = heard[-STAMP:] + more
-        waited.append(time.monotonic() - start)
-        time.sleep(pause)
+        waited.append(time.perf_counter() - start)
+        if pause:
+            time.sleep(pause)
     return waited
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
-from types import SimpleNamespace
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -32,6 +31,7 @@ from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.opening import class_attributes
 from orchestra.websocket.protocol import OrchestraProtocol
+from orchestra.websocket.timers import Timers
 from orchestra.websocket.turns import Turns
 
 MAX_MESSAGE_SIZE = 1024 * 1024
@@ -151,7 +151,8 @@ class OrchestraFactory(WebSocketServerFactory):
             perMessageCompressionAccept=accept_offer if compress else None,
         )
         # Autobahn's own go by another clock than this reactor's, and fire up to a second early.
-        self._batched_timer = SimpleNamespace(call_later=self.reactor.callLater)
+        self.timers = self._batched_timer = Timers(self.reactor)
+        """The timers of its connections."""
         self.admission = Admission(origins, trusted_proxies, max_connections_per_address)
         """Who is let in."""
         self.max_message_rate = max_message_rate

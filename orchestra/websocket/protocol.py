@@ -7,7 +7,6 @@ from random import randbytes
 from typing import TYPE_CHECKING, Any
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from orchestra.interfaces import IOutlet
@@ -20,6 +19,7 @@ from orchestra.websocket.close_codes import INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.intake import IntakeProtocol
 from orchestra.websocket.outflow import Outflow
+from orchestra.websocket.timers import Timer
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -60,7 +60,7 @@ class OrchestraProtocol(IntakeProtocol):
     _subscriber: Subscriber | None = None
     _ping: bytes | None = None  # to be answered when the transport has drained
     _farewell: Close | None = None
-    _backstop: IDelayedCall | None = None
+    _backstop: Timer | None = None
 
     # The way in.
 
@@ -191,7 +191,7 @@ class OrchestraProtocol(IntakeProtocol):
         super().dropConnection(abort)
         timeout = self.closeHandshakeTimeout
         if timeout and not abort and self._backstop is None:
-            self._backstop = self.factory.reactor.callLater(timeout, self.abort)
+            self._backstop = self.factory.timers.call_later(timeout, self.abort)
 
     def unregisterProducer(self) -> None:
         """Leave that to the outflow, which may still have something to send."""
@@ -226,7 +226,7 @@ class OrchestraProtocol(IntakeProtocol):
         """The connection is gone: leave the channel and the factory."""
         self.factory.backpressure.gone(self)
         for timer in (self._backstop, self.closeHandshakeTimeoutCall):
-            if timer is not None and timer.active():
+            if timer is not None:
                 timer.cancel()
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:

@@ -1,0 +1,80 @@
+"""Timers for many connections, of which most are cancelled before they are due.
+
+A reactor sorts its timers by when they are due, whatever they are for. That is a tenth of what a
+connection costs: each has a few, of only a few durations. Those of one duration come due in the
+order in which they were set, so a queue for each duration does, and one timer of the reactor's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+
+class Timer:
+    """Something that is to happen, unless it is cancelled."""
+
+    __slots__ = ("call", "due")
+
+    def __init__(self, call: Callable[[], object], due: float) -> None:
+        self.call: Callable[[], object] | None = call
+        self.due = due
+
+    def cancel(self) -> None:
+        """Have it not happen. Nothing is kept of it but when it would have been."""
+        self.call = None
+
+
+class Timers:
+    """Sets timers, in the way that Autobahn wants it."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """
+        :param clock: the reactor.
+        """
+        self._clock = clock
+        self._queues: dict[float, _Queue] = {}
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
+        """Have something happen later, and not before.
+
+        :param seconds: how much later; best one of few values.
+        """
+        queue = self._queues.get(seconds)
+        if queue is None:
+            queue = self._queues[seconds] = _Queue(self._clock, seconds)
+        return queue.add(call)
+
+
+class _Queue:
+    """Timers of one duration."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._timers: deque[Timer] = deque()
+
+    def add(self, call: Callable[[], object]) -> Timer:
+        timer = Timer(call, self._clock.seconds() + self._seconds)
+        if not self._timers:
+            self._clock.callLater(self._seconds, self._wake)
+        self._timers.append(timer)
+        return timer
+
+    def _wake(self) -> None:
+        timers = self._timers
+        while timers and (timers[0].call is None or timers[0].due <= self._clock.seconds()):
+            call = timers[0].call
+            if call is not None:
+                try:
+                    call()
+                except Exception:
+                    self._log.failure("A timer failed")
+            timers.popleft()  # not before, or one that is set meanwhile would wake us as well
+        if timers:
+            self._clock.callLater(timers[0].due - self._clock.seconds(), self._wake)
