@@ -1,8 +1,8 @@
 """Timers for many connections, of which most are cancelled before they are due.
 
-A reactor sorts its timers by when they are due, whatever they are for. That is a tenth of what a
-connection costs: each has a few, of only a few durations. Those of one duration come due in the
-order in which they were set, so a queue for each duration does, and one timer of the reactor's.
+A reactor sorts its timers by when they are due, whatever they are for. Connections set a few each,
+of the same few durations; and those of one duration come due in the order in which they were set.
+So a queue for each duration does, with one timer of the reactor's.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from resource import RLIM_INFINITY
 
@@ -272,7 +274,10 @@ def test_no_timer_outlives_its_connection(clock: Clock) -> None:
     client = join(factory)
     client.server.dataReceived(b"\xff\xff")
     client.vanish()
-    assert [call for call in clock.getDelayedCalls() if call.active()] == []
+    gone = weakref.ref(client.server)
+    del client
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("spare", [2, SPARE_FILES])

@@ -1,0 +1,124 @@
+"""Timers of connections."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from orchestra.websocket.timers import Timers
+from tests.events import captured
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), st.sampled_from([1.0, 2.5, 5.0])),
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("wait"), st.sampled_from([0.0, 0.25, 0.5, 1.0, 7.0])),
+    ),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_they_are_the_reactors_timers(steps: list[tuple[str, Any]]) -> None:
+    """Whatever is set, cancelled and waited for: the same happens, at the same time."""
+    clock = Clock()
+    timers = Timers(clock)
+    ours: list[tuple[int, float]] = []
+    theirs: list[tuple[int, float]] = []
+    both: list[tuple[Any, Any]] = []
+    for what, number in steps:
+        if what == "set":
+            n = len(both)
+            both.append(
+                (
+                    timers.call_later(number, lambda n=n: ours.append((n, clock.seconds()))),
+                    clock.callLater(number, lambda n=n: theirs.append((n, clock.seconds()))),
+                )
+            )
+        elif what == "cancel" and number < len(both):
+            timer, call = both[number]
+            timer.cancel()
+            if call.active():
+                call.cancel()
+        elif what == "wait":
+            for _ in range(round(number / 0.25)):
+                clock.advance(0.25)
+    clock.pump([0.25] * 40)
+    assert sorted(ours) == sorted(theirs)
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_thousand_timers_are_one_of_the_reactors() -> None:
+    """And cancelling one costs nothing that grows with their number."""
+    clock = Clock()
+    timers = Timers(clock)
+    for timer in [timers.call_later(25, list) for _ in range(1000)]:
+        timer.cancel()
+    assert len(clock.getDelayedCalls()) == 1
+
+
+def test_what_is_cancelled_is_let_go_of_at_once() -> None:
+    """A connection that is gone is not kept for as long as its ping would have taken."""
+
+    class Connection:
+        def ping(self) -> None:
+            pass
+
+    connection = Connection()
+    gone = weakref.ref(connection)
+    timer = Timers(Clock()).call_later(25, connection.ping)
+    del connection
+    assert gone() is not None
+    timer.cancel()
+    assert gone() is None
+
+
+def test_a_timer_may_set_another() -> None:
+    """Of the same duration, in its turn, as pings do."""
+    clock = Clock()
+    timers = Timers(clock)
+    rung: list[float] = []
+
+    def ring() -> None:
+        rung.append(clock.seconds())
+        timers.call_later(2, ring)
+
+    timers.call_later(2, ring)
+    clock.pump([1] * 7)
+    assert rung == [2, 4, 6]
+    assert len(clock.getDelayedCalls()) == 1
+
+
+def test_a_timer_that_fails_keeps_no_other_from_its_time() -> None:
+    """What it raised is logged."""
+    clock = Clock()
+    timers = Timers(clock)
+    rung: list[int] = []
+
+    def fail() -> None:
+        raise RuntimeError("out of tune")
+
+    timers.call_later(1, fail)
+    timers.call_later(1, lambda: rung.append(1))
+    with captured() as events:
+        clock.advance(1)
+    assert rung == [1]
+    (failure,) = [event["log_failure"] for event in events if "log_failure" in event]
+    assert str(failure.value) == "out of tune"
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_short_ones_are_not_early(seconds: float) -> None:
+    """Not even those of no time: they wait for the next turn."""
+    clock = Clock()
+    rung: list[float] = []
+    Timers(clock).call_later(seconds, lambda: rung.append(clock.seconds()))
+    assert rung == []
+    clock.advance(seconds)
+    assert rung == [seconds]
