@@ -76,5 +76,6 @@ class _Queue:
                 except Exception:
                     self._log.failure("A timer failed")
             timers.popleft()  # not before, or one that is set meanwhile would wake us as well
-        if timers:
-            self._clock.callLater(timers[0].due - self._clock.seconds(), self._wake)
+        if timers:  # the first of which may have come due since
+            left = timers[0].due - self._clock.seconds()
+            self._clock.callLater(max(0.0, left), self._wake)

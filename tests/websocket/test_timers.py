@@ -122,3 +122,20 @@ def test_short_ones_are_not_early(seconds: float) -> None:
     assert rung == []
     clock.advance(seconds)
     assert rung == [seconds]
+
+
+def test_time_goes_on_while_they_ring() -> None:
+    """One that comes due between two looks at the clock is not lost, nor those behind it."""
+
+    class Hasty(Clock):
+        def seconds(self) -> float:
+            self.rightNow += 0.001
+            return super().seconds()
+
+    clock = Hasty()
+    timers = Timers(clock)
+    rung: list[int] = []
+    for number in range(50):
+        timers.call_later(0.01, lambda number=number: rung.append(number))
+    clock.pump([0.001] * 100)
+    assert rung == list(range(50))
