@@ -132,6 +132,10 @@ def test_time_goes_on_while_they_ring() -> None:
             self.rightNow += 0.001
             return super().seconds()
 
+        def callLater(self, delay: float, *args: Any, **options: Any) -> Any:
+            assert delay >= 0, "the reactor's would not have it"
+            return super().callLater(delay, *args, **options)
+
     clock = Hasty()
     timers = Timers(clock)
     rung: list[int] = []
