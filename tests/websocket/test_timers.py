@@ -142,7 +142,7 @@ def test_time_goes_on_while_they_ring() -> None:
     timers = Timers(clock)
     rung: list[int] = []
     for number in range(50):
-        timers.call_later(0.01, lambda number=number: rung.append(number))
+        timers.call_later(0.5, lambda number=number: rung.append(number))
     clock.step = 0.001
-    clock.pump([0.001] * 100)
+    clock.pump([0.001] * 600)
     assert rung == list(range(50))
