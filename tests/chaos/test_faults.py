@@ -60,7 +60,7 @@ def test_half_of_the_clients_are_killed(tmp_path: Path) -> None:
     with serving(tmp_path, "--history-messages", "1000000") as server:
         url = server.url()
         with crowd(url, "stay", 10) as staying, crowd(url, "go", 10) as going:
-            with server.connect() as witness:
+            with server.connect(max_queue=None) as witness:
                 until = time.monotonic() + 1
                 while time.monotonic() < until:
                     witness.recv(timeout=PATIENCE)
@@ -84,7 +84,7 @@ def test_the_end_at_full_load_loses_nothing(tmp_path: Path) -> None:
         serving(tmp_path, "--history-messages", "1000000") as server,
         crowd(server.url(), "a", 20) as one,
         crowd(server.url(), "b", 20) as two,
-        server.connect() as witness,
+        server.connect(max_queue=None) as witness,
     ):
         notes = [witness.recv(timeout=PATIENCE) for _ in range(3000)]
         assert server.stop() == 0
