@@ -66,9 +66,9 @@ class TokenBucket:
     def take(self, wanted: int, now: float) -> int:
         """How many of some events that happen now are let through.
 
-        :param now: seconds, never less than before.
+        :param now: seconds; if it is less than before, no time has gone by.
         """
-        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
         taken = min(wanted, int(self._tokens))
         self._tokens -= taken

@@ -53,6 +53,8 @@ def test_a_bucket_gives_what_has_dripped_into_it() -> None:
     assert bucket.take(9, 100.5) == 1
     assert bucket.take(9, 102.0) == 3
     assert bucket.take(99, 1000.0) == 5
+    assert bucket.take(1, 10.0) == 0  # the clock was set back
+    assert bucket.take(9, 11.0) == 2
 
 
 @given(
