@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -19,12 +20,14 @@ _BLOCK = 64 * 1024
 _AT_ONCE = 256
 
 
-def _flood(unit: bytes, first: bytes = b"") -> Callable[[int], Iterator[None]]:
+def _flood(
+    unit: bytes, first: bytes = b"", headers: bytes = b""
+) -> Callable[[int], Iterator[None]]:
     # The same frame again and again, as fast as the server takes it; what it answers is dropped.
-    block = unit * (_BLOCK // len(unit))
+    block = unit * max(1, _BLOCK // len(unit))
 
     def attack(port: int) -> Iterator[None]:
-        with _joined(port, b"/flood") as client:
+        with _joined(port, b"/flood?echo=0", headers) as client:
             client.sendall(first)
             client.setblocking(False)
             rest = memoryview(block)
@@ -40,11 +43,22 @@ def _flood(unit: bytes, first: bytes = b"") -> Callable[[int], Iterator[None]]:
     return attack
 
 
-def _joined(port: int, path: bytes = b"/") -> socket.socket:
+def _joined(port: int, path: bytes, headers: bytes = b"") -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port))
-    client.sendall(handshake(port).replace(b"GET / ", b"GET " + path + b" "))
-    client.recv(4096)
+    request = handshake(port).replace(b"GET / ", b"GET " + path + b" ")
+    client.sendall(request[:-2] + headers + b"\r\n")
+    answer = client.recv(4096)
+    if headers and b"permessage-deflate" not in answer:
+        raise SystemExit("the server does not compress")
     return client
+
+
+def _bomb() -> bytes:
+    # A message of a mebibyte, in a kilobyte.
+    compressor = zlib.compressobj(9, wbits=-15)
+    data = compressor.compress("ü".encode() * 2**19) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    whole = frame(data[:-4])
+    return b"\xc1" + whole[1:]
 
 
 def _visits(data: Callable[[int], bytes], waits: bool = True) -> Callable[[int], Iterator[None]]:
@@ -77,6 +91,8 @@ ATTACKS: dict[str, Callable[[int], Iterator[None]]] = {
     "large pings": _flood(frame(b"x" * 125, opcode=9)),
     "pongs": _flood(frame(b"", opcode=10)),
     "empty messages": _flood(frame(b"")),
+    "large messages": _flood(frame("ü".encode() * 2**19)),
+    "bombs": _flood(_bomb(), headers=b"Sec-WebSocket-Extensions: permessage-deflate\r\n"),
     "empty fragments": _flood(b"\x00\x80\x12\x34\x56\x78", first=b"\x01\x80\x12\x34\x56\x78"),
     "joining and leaving": _visits(handshake),
     "bad requests": _visits(lambda port: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),

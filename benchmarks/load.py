@@ -367,7 +367,8 @@ def attacked(port: int, pid: int, kind: str, size: int, seconds: float) -> dict[
     with subprocess.Popen(command, stdout=subprocess.PIPE) as attacker:
         assert attacker.stdout is not None
         try:
-            attacker.stdout.readline()  # it has begun
+            if not attacker.stdout.readline():
+                raise ConnectionError("the attack could not begin")
             trips(client, size, seconds / 5, PAUSE)
             noisy = percentile(trips(client, size, seconds, PAUSE), 0.5)
             grown = memory(pid) - before

@@ -62,8 +62,9 @@ class Running:
 
 
 def _orchestra(port: int, folder: Path) -> Sequence[str]:
-    place = f"tcp:{port}:interface=127.0.0.1:backlog=4096"
-    return sys.executable, "-m", "twisted", "orchestra", "--listen", place
+    place = f"tcp:{port}:interface=127.0.0.1"
+    # Compression is for those who offer it; the clients of the load do not.
+    return sys.executable, "-m", "twisted", "orchestra", "--listen", place, "--compress"
 
 
 def _python(script: str, module: str) -> Callable[[int, Path], Sequence[str]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from twisted.python.failure import Failure
+
 from orchestra.message import Content
 from orchestra.websocket.deflate import Inflater, TooLargeError, longest_frame
 from orchestra.websocket.opening import OpeningProtocol
@@ -192,7 +194,12 @@ class IntakeProtocol(OpeningProtocol):
         if self._is_held or self.state == self.STATE_CLOSED:
             return
         self._has_rest = False
-        self.consumeData()
+        try:
+            self.consumeData()
+        except Exception:  # of a subclass; the reactor does the same with one that reads
+            self.factory.report(Failure(), "a connection failed")
+            self.transport.abortConnection()
+            return
         if not (self._has_rest or self._is_held):
             self.transport.resumeProducing()
 

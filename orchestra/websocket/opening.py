@@ -24,6 +24,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
+from orchestra.websocket.utf8 import TextCheck
+
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
@@ -86,6 +88,7 @@ def class_attributes(factory: Any, protocol: type) -> dict[str, Any]:
             attributes[name] = value
         elif name not in before and name != "factory":
             attributes[name] = _on_demand(type(value))
+    attributes["utf8validator"] = _on_demand(TextCheck)
     return attributes
 
 

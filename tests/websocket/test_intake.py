@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from orchestra.message import Content
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.intake import BURST, PIECES
 from orchestra.websocket.protocol import OrchestraProtocol
-from orchestra.websocket.turns import SLICE
+from orchestra.websocket.turns import COSTLY, REST, SLICE
+from tests.events import captured
 from tests.memory import MemoryClient, join
 from tests.websocket.test_reader import frame
 
@@ -111,6 +113,50 @@ def test_of_many_floods_each_turn_works_off_one(working: Working) -> None:
     assert served == list(range(10))
     for client in clients:
         client.vanish()
+
+
+def test_after_a_costly_turn_the_queue_rests(working: Working) -> None:
+    """So that what cannot be done a little at a time leaves most of the time to the others."""
+    factory = Recording(working, compress=True)
+    client = join(factory, extensions=[ClientPerMessageDeflateFactory()])
+    receive(client, frame(b"a", fin=False))
+    working.step = COSTLY
+    receive(client, frame(b"", opcode=0, fin=False) * 30 + frame(b"", opcode=0))
+    (first,) = working.getDelayedCalls()
+    assert first.getTime() <= working.rightNow
+    working.turn()
+    working.step = 0
+    (second,) = working.getDelayedCalls()
+    assert second.getTime() >= working.rightNow + REST * COSTLY
+    for _ in range(100):
+        working.turn()
+    assert factory.played
+    client.vanish()
+
+
+def test_who_fails_in_its_turn_is_dropped_and_the_next_has_its_own(working: Working) -> None:
+    """As it is with a connection whose code fails while it reads; the log says what failed."""
+
+    class Broken(OrchestraProtocol):
+        def onMessages(self, contents: Sequence[Content]) -> None:
+            if contents[0][0] == b"fail":
+                raise RuntimeError("no bow")
+            super().onMessages(contents)
+
+    factory = Recording(working)
+    factory.protocol = Broken
+    one, two = join(factory), join(factory)
+    working.step = SLICE
+    for client, last in ((one, b"fail"), (two, b"fine")):
+        receive(client, frame(b"", opcode=9) * 3 + frame(last))
+    working.step = 0
+    with captured() as events:
+        working.turn()
+        working.turn()
+    assert one.transport.disconnected
+    assert [payload for _, payload in factory.played] == [b"fine"]
+    assert [str(e["log_failure"].value) for e in events if "log_failure" in e] == ["no bow"]
+    two.vanish()
 
 
 def test_what_comes_while_one_waits_comes_after_it(working: Working) -> None:
