@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from benchmarks.wire import STAMP, Stamped, age, frame, frame_size
-from tests.websocket.test_reader import frame as frame_of_a_client
+from tests.frames import frame as frame_of_a_client
 
 
 @given(st.binary(max_size=300), st.sampled_from([1, 2, 10]))

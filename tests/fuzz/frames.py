@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
@@ -19,6 +18,7 @@ from orchestra.message import Content
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.intake import PIECES
 from orchestra.websocket.protocol import OrchestraProtocol
+from tests.frames import Plain, parsed
 from tests.fuzz.stage import Connection, Script, TickingClock, nothing_fails, ticking
 
 LIMITS = (1000, 0, 30, 126, 65535, 1024 * 1024, 1, 100)
@@ -43,12 +43,6 @@ _REQUEST = (
 _CLOSE_FRAME, _PONG_FRAME = 0x88, 0x8A
 _CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
 _OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-
-
-class Plain(OrchestraProtocol):
-    """A connection that leaves all that it receives to Autobahn."""
-
-    consumeData = WebSocketServerProtocol.consumeData
 
 
 class Recording(OrchestraFactory):
@@ -105,7 +99,7 @@ def check(data: bytes) -> None:
                     _check_kept(connection.server, limit, max(map(len, script.pieces)))
             assert factories[0].played == factories[1].played
             assert ours.sent + ours.transport.buffer == plain.sent + plain.transport.buffer
-            assert _state(ours.server) == _state(plain.server)
+            assert parsed(ours.server) == parsed(plain.server)
         reading = read(script)
         is_open = ours.server.state == OrchestraProtocol.STATE_OPEN
         _check_played(factories[0].played, reading.contents, is_open)
@@ -114,18 +108,6 @@ def check(data: bytes) -> None:
         assert not (is_open and reading.is_over), "the connection should have been closed"
         for connection in both:
             connection.end()
-
-
-def _state(server: Any) -> dict[str, Any]:
-    # Where a connection's parser is.
-    current = server.current_frame
-    return {
-        "state": server.state,
-        "data": server.data,
-        "inside": server.inside_message,
-        "frame": current and (current.opcode, current.fin, current.rsv, current.length),
-        "read": current and server.current_frame_masker.pointer(),
-    }
 
 
 def _check_kept(server: Any, limit: int, longest: int) -> None:

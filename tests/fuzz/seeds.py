@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
+from tests.frames import frame as client_frame
 from tests.fuzz.frames import COMPRESS, UNREAD
 from tests.fuzz.stage import Script
 
@@ -19,32 +21,8 @@ SMALL, ANY = 2, 1
 """Options: messages of 30 bytes at the most, and of any size."""
 
 
-def frame(
-    payload: bytes = b"",
-    opcode: int = TEXT,
-    *,
-    fin: bool = True,
-    rsv: int = 0,
-    mask: bytes | None = bytes(4),
-    length: int | None = None,
-    length_bytes: int = 0,
-) -> bytes:
-    """A frame of a client, right or wrong. Its masking key is 0: so its payload can be read.
-
-    :param length: what it says, if that is not the truth.
-    :param length_bytes: how many bytes tell the length: 0, 2 or 8; more if it needs more.
-    """
-    size = len(payload) if length is None else length
-    masked = 0 if mask is None else 0x80
-    if length_bytes == 8 or size > 65535:
-        told = struct.pack("!BQ", masked | 127, size)
-    elif length_bytes == 2 or size > 125:
-        told = struct.pack("!BH", masked | 126, size)
-    else:
-        told = bytes([masked | size])
-    if mask is not None:
-        payload = bytes(byte ^ mask[n & 3] for n, byte in enumerate(payload))
-    return bytes([fin << 7 | rsv << 4 | opcode]) + told + (mask or b"") + payload
+frame = partial(client_frame, mask=bytes(4))
+"""A frame whose masking key is 0, so that its payload can be read."""
 
 
 def close(code: int, reason: bytes = b"") -> bytes:

@@ -16,8 +16,8 @@ from orchestra.websocket.intake import BURST, PIECES
 from orchestra.websocket.protocol import OrchestraProtocol
 from orchestra.websocket.turns import COSTLY, REST, SLICE
 from tests.events import captured
+from tests.frames import frame
 from tests.memory import MemoryClient, join
-from tests.websocket.test_reader import frame
 
 
 class Working(Clock):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from itertools import pairwise
 from typing import Any
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -16,35 +14,8 @@ from orchestra.message import Content
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from orchestra.websocket.reader import read_burst
+from tests.frames import Plain, frame, parsed
 from tests.memory import join
-
-KEY = b"\x12\x34\x56\x78"
-
-
-def frame(
-    payload: bytes = b"",
-    opcode: int = 1,
-    fin: bool = True,
-    rsv: int = 0,
-    mask: bytes | None = KEY,
-    length_bytes: int = 0,
-) -> bytes:
-    """A frame of a client, right or wrong.
-
-    :param length_bytes: how many bytes tell the length: 0, 2 or 8; more if it needs more.
-    """
-    size = len(payload)
-    masked = 0x80 if mask is not None else 0
-    if length_bytes == 8 or size > 65535:
-        length = struct.pack("!BQ", masked | 127, size)
-    elif length_bytes == 2 or size > 125:
-        length = struct.pack("!BH", masked | 126, size)
-    else:
-        length = bytes([masked | size])
-    if mask is not None:
-        payload = bytes(byte ^ mask[n & 3] for n, byte in enumerate(payload))
-    return bytes([fin << 7 | rsv << 4 | opcode]) + length + (mask or b"") + payload
-
 
 TEXT = st.text(max_size=40).map(str.encode)
 PAYLOADS = st.one_of(
@@ -88,12 +59,6 @@ STREAMS = st.lists(
 CUTS = st.lists(st.integers(0, 2000), max_size=8)
 
 
-class Plain(OrchestraProtocol):
-    """A connection that leaves all that it receives to Autobahn."""
-
-    consumeData = WebSocketServerProtocol.consumeData
-
-
 class Recording(OrchestraFactory):
     """Keeps what clients play."""
 
@@ -106,19 +71,6 @@ class Recording(OrchestraFactory):
 
     def play(self, client: OrchestraProtocol, contents: Any) -> None:
         self.played += contents
-
-
-def parsed(server: Any) -> dict[str, Any]:
-    """Where a connection's parser is."""
-    current = server.current_frame
-    return {
-        "state": server.state,
-        "data": server.data,
-        "inside": server.inside_message,
-        "frame": current and (current.opcode, current.fin, current.rsv, current.length),
-        "read": current and server.current_frame_masker.pointer(),
-        "message": server.inside_message and server.message_data,
-    }
 
 
 @settings(
