@@ -58,7 +58,9 @@ class Turns:
     def _next(self) -> None:
         client = self._waiting.popleft()
         start = self.seconds()
-        client.work_on()  # which may queue it again, for a turn that is planned here
-        spent = self.seconds() - start
-        self._is_due = False
-        self._plan(REST * spent if spent > COSTLY else 0.0)
+        try:
+            client.work_on()  # which may queue it again, for a turn that is planned here
+        finally:
+            spent = self.seconds() - start
+            self._is_due = False
+            self._plan(REST * spent if spent > COSTLY else 0.0)
