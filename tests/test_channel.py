@@ -251,6 +251,28 @@ def test_an_encoding_that_raises_takes_only_its_own_along(
     assert len(reporting) == 2
 
 
+def test_whoever_leaves_while_others_are_told_is_not_told(
+    reporting: Channel, reports: list[str]
+) -> None:
+    """An outlet that learns of the failure may take another along."""
+    second = Outlet()
+
+    class Loyal(Outlet):
+        def fail(self) -> None:
+            super().fail()
+            assert second.subscriber is not None
+            reporting.remove(second.subscriber)
+
+    broken = BrokenEncoding()
+    first = join(reporting, broken, Loyal())
+    join(reporting, broken, second)
+    play(reporting, b"a")
+    reporting.flush(0.0)
+    assert first.failed
+    assert not second.failed
+    assert len(reporting) == 0
+
+
 def test_an_encoding_that_raises_for_one_who_catches_up(
     reporting: Channel, reports: list[str]
 ) -> None:
