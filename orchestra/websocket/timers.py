@@ -2,7 +2,8 @@
 
 A reactor sorts its timers by when they are due, whatever they are for. Connections set a few each,
 of the same few durations; and those of one duration come due in the order in which they were set.
-So a queue for each duration does, with one timer of the reactor's.
+So a queue for each duration does, with one timer of the reactor's. And where many come due, those
+of nearly the same time share a turn: one for each would cost more than what it is for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+
+LATE = 1 / 16
+"""How many seconds later than it might something may happen, to happen together with others."""
 
 
 class Timer:
@@ -39,9 +43,9 @@ class Timers:
         self._queues: dict[float, _Queue] = {}
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
-        """Have something happen later, and not before.
+        """Have something happen later: not before it is due, and at most :data:`LATE` after that.
 
-        :param seconds: how much later; best one of few values.
+        :param seconds: when it is due, from now; best one of few values.
         """
         queue = self._queues.get(seconds)
         if queue is None:
@@ -76,6 +80,6 @@ class _Queue:
                 except Exception:
                     self._log.failure("A timer failed")
             timers.popleft()  # not before, or one that is set meanwhile would wake us as well
-        if timers:  # the first of which may have come due since
+        if timers:
             left = timers[0].due - self._clock.seconds()
-            self._clock.callLater(max(0.0, left), self._wake)
+            self._clock.callLater(max(LATE, left), self._wake)
