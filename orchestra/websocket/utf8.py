@@ -32,8 +32,9 @@ class TextCheck:
         try:
             self._decoder.decode(piece)
         except UnicodeDecodeError as error:
-            # Counted from the beginning of the character that the last piece has cut.
-            return False, False, error.start, self._checked + error.start
+            # Counted from the beginning of the character that the last piece has cut, if it has.
+            good = error.start - len(self._decoder.getstate()[0])
+            return False, False, max(0, good), self._checked + good
         cut = self._decoder.getstate()[0]
         if cut[:1] == b"\xed" and cut[1:] >= b"\xa0":  # half of a pair, which Python waits for
             return False, False, len(piece) - 1, self._checked + len(piece) - 1
