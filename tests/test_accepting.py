@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
@@ -23,14 +25,9 @@ class Waiting:
     def listen(self, queue: int) -> None:
         self.queue = queue
 
-    def accept(self) -> tuple[ClosedSocket, tuple[str, int]]:
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
         self.accepted += 1
-        return ClosedSocket(), ("127.0.0.1", 1)
-
-
-class ClosedSocket:
-    def close(self) -> None:
-        pass
+        return socket.socket(), ("127.0.0.1", 1)
 
 
 class Nobody(Factory):

@@ -219,10 +219,14 @@ class OpeningProtocol(WebSocketServerProtocol):
         else:
             self._read_request()
 
+    def _read_directly(self) -> Handshake | None:
+        # Of these options Autobahn makes more than is read here.
+        if self.trustXForwardedFor:
+            return None
+        return read_handshake(self.data, self.allowedOrigins == ["*"])
+
     def _read_request(self) -> None:
-        handshake = None
-        if not self.trustXForwardedFor:
-            handshake = read_handshake(self.data, self.allowedOrigins == ["*"])
+        handshake = self._read_directly()
         if handshake is not None:
             self._shake_hands(handshake)
             return
