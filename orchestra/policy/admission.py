@@ -28,16 +28,21 @@ class Admission:
         self.proxies = TrustedProxies(trusted_proxies)
         self._per_address = ConnectionsPerAddress(max_connections_per_address)
 
-    def check(self, peer: str, headers: Mapping[str, str]) -> str:
-        """Make sure that a request may come in, whoever else is there.
+    def address(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Whose request it is.
 
         :param peer: the address at the other end of the connection.
         :param headers: by their names in lower case.
-        :returns: the address of whoever sent the request.
+        :raises RefusedError: if a trusted proxy forwards what cannot be understood.
+        """
+        return self.proxies.client(peer, headers)
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Make sure that a request may come in, whoever else is there.
+
         :raises RefusedError: if it may not.
         """
         self.origins.check(headers.get("origin"), headers.get("host", ""))
-        return self.proxies.client(peer, headers)
 
     def enter(self, address: str) -> bool:
         """Take an address's place for a connection.

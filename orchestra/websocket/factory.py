@@ -204,12 +204,13 @@ class OrchestraFactory(WebSocketServerFactory):
         if not self.accepting:
             raise RefusedError(503, "the server is shutting down")
         peer = _address(client.transport.getPeer())
-        address = self.admission.check(peer, headers)
+        address = self.admission.address(peer, headers)
+        if address != peer:
+            client.peer = address  # which the log has as well, should it be refused
+        self.admission.check(headers)
         client.target = parse_target(client.http_request_uri)
         if self.admission.enter(address):
             client.address = address
-        if address != peer:
-            client.peer = address
 
     def register(self, client: OrchestraProtocol) -> None:
         """Take in a client that has shaken hands."""

@@ -15,7 +15,7 @@ def test_the_address_is_the_clients() -> None:
     """What a trusted proxy says counts for the limit, and proxies themselves do not."""
     admission = Admission(trusted_proxies=["10.0.0.1"], max_connections_per_address=1)
     one, two = (
-        admission.check("10.0.0.1", {**HOST, "x-forwarded-for": f"192.0.2.{n}"}) for n in (1, 2)
+        admission.address("10.0.0.1", {**HOST, "x-forwarded-for": f"192.0.2.{n}"}) for n in (1, 2)
     )
     assert (one, two) == ("192.0.2.1", "192.0.2.2")
     assert admission.enter(one)
@@ -25,19 +25,19 @@ def test_the_address_is_the_clients() -> None:
     admission.leave(one)
     assert admission.enter(one)
     for _ in range(3):
-        assert not admission.enter(admission.check("10.0.0.1", HOST))
+        assert not admission.enter(admission.address("10.0.0.1", HOST))
         assert not admission.enter(UNIX)
 
 
 def test_without_a_limit_nobody_is_counted() -> None:
     """So that it costs nothing."""
     admission = Admission()
-    assert not admission.enter(admission.check("192.0.2.1", HOST))
+    assert not admission.enter(admission.address("192.0.2.1", HOST))
 
 
 def test_pages_of_others_are_refused() -> None:
     """By the rule for origins."""
     with pytest.raises(RefusedError, match="pages of this origin are not allowed") as caught:
-        Admission().check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
+        Admission().check({**HOST, "origin": "https://evil.example"})
     assert caught.value.status == 403
-    Admission(["*"]).check("192.0.2.1", {**HOST, "origin": "https://evil.example"})
+    Admission(["*"]).check({**HOST, "origin": "https://evil.example"})

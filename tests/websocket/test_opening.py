@@ -466,6 +466,7 @@ def test_a_proxy_tells_whose_connection_it_is(clock: Clock) -> None:
             assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"\r\nRetry-After: 1\r\n" in answer
     assert [event["peer"] for event in named(events, "joined")] == ["192.0.2.1", "192.0.2.2"]
+    assert [event["peer"] for event in named(events, "refused")] == ["192.0.2.1"]
     servers[0].abort()
     server, transport = connected(factory)
     server.dataReceived(request({**COMMON, "Forwarded": "for=192.0.2.1"}))
