@@ -34,8 +34,6 @@ MAX_HEAD = 16 * 1024
 
 _MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was asked for
 
-_INTERNAL_ERROR = "internal server error"
-
 # A request line and header fields (RFC 9112 sections 2.2 and 3 to 5). It is strict, since what a
 # proxy in front takes for one field must not be two to us: no folded lines, no space before a
 # colon, and no control characters, of which Autobahn takes most for the end of a line.
@@ -240,13 +238,8 @@ class OpeningProtocol(WebSocketServerProtocol):
             del vars(self)["onConnect"]
 
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
-        def deny(failure: Failure) -> Failure:
-            if failure.check(ConnectionDeny):
-                return failure
-            self._report(failure)
-            return Failure(ConnectionDeny(500, _INTERNAL_ERROR))
-
-        return maybeDeferred(self._ask, request).addErrback(deny)
+        decision: Deferred[Any] = maybeDeferred(self._ask, request)
+        return decision.addErrback(lambda failure: Failure(self._denial(failure)))
 
     def _ask(self, request: ConnectionRequest) -> Any:
         if reason := objection(request.headers):
@@ -300,15 +293,15 @@ class OpeningProtocol(WebSocketServerProtocol):
             super().succeedHandshake(res)
 
     def _refuse(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, ConnectionDeny):
-            self.failHandshake(str(error.reason), error.code)
-        else:
-            self._report(failure)
-            self.failHandshake(_INTERNAL_ERROR, 500)
+        denial = self._denial(failure)
+        self.failHandshake(str(denial.reason), denial.code)
 
-    def _report(self, failure: Failure) -> None:
+    def _denial(self, failure: Failure) -> ConnectionDeny:
+        # What the client is told: of what was not meant for it, nothing.
+        if isinstance(failure.value, ConnectionDeny):
+            return failure.value
         self.factory.report(failure, "a connection could not be admitted")
+        return ConnectionDeny(500, "internal server error")
 
     def failHandshake(
         self,
