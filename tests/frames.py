@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -37,6 +38,15 @@ def frame(
     if mask is not None:
         payload = bytes(byte ^ mask[n & 3] for n, byte in enumerate(payload))
     return bytes([fin << 7 | rsv << 4 | opcode]) + told + (mask or b"") + payload
+
+
+def deflated(data: bytes, wbits: int = -15, end: int = zlib.Z_SYNC_FLUSH) -> bytes:
+    """The payload of a compressed message (RFC 7692 section 7.2.1).
+
+    :param end: how zlib is to end it: with a flush, or for good.
+    """
+    deflate = zlib.compressobj(wbits=wbits)
+    return (deflate.compress(data) + deflate.flush(end)).removesuffix(b"\0\0\xff\xff")
 
 
 class Plain(OrchestraProtocol):

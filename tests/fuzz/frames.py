@@ -121,9 +121,8 @@ def _check_kept(server: Any, limit: int, longest: int) -> None:
         "a control frame": sum(map(len, control)) - 125,
         "what waits to be sent": len(server._outflow._waiting) - 2,
     }
-    deflate = server._perMessageCompress
-    if deflate is not None and deflate._decompressor is not None:
-        inflate = deflate._decompressor
+    if server._inflater is not None:
+        inflate = server._inflater._decompressor
         kept["what is not inflated"] = len(inflate.unused_data + inflate.unconsumed_tail) - limit
     assert all(more <= 0 for more in kept.values()), kept
 

@@ -10,6 +10,7 @@ import zlib
 from functools import partial
 from pathlib import Path
 
+from tests.frames import deflated
 from tests.frames import frame as client_frame
 from tests.fuzz.frames import COMPRESS, UNREAD
 from tests.fuzz.stage import Script
@@ -28,12 +29,6 @@ frame = partial(client_frame, mask=bytes(4))
 def close(code: int, reason: bytes = b"") -> bytes:
     """A close frame."""
     return frame(struct.pack("!H", code) + reason, CLOSE)
-
-
-def deflated(data: bytes, wbits: int = -15, end: int = zlib.Z_SYNC_FLUSH) -> bytes:
-    """The payload of a compressed message."""
-    deflate = zlib.compressobj(wbits=wbits)
-    return (deflate.compress(data) + deflate.flush(end)).removesuffix(b"\0\0\xff\xff")
 
 
 def compressed(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestra.websocket import intake, opening
+from orchestra.websocket.deflate import Inflater
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.fuzz import frames, http
@@ -96,6 +97,11 @@ def frames_that_are_kept(self: Any, payload: bytes) -> Any:
     return frame_data(self, payload)
 
 
+def what_is_behind_the_end_is_kept(self: Any, data: bytes) -> bytes:
+    piece: bytes = self._decompressor.decompress(data)
+    return piece
+
+
 def everybody_waits(self: Any) -> None:
     self._is_queued = True
 
@@ -110,6 +116,7 @@ def everybody_waits(self: Any) -> None:
         (OrchestraProtocol, "onPing", pings_that_are_empty),
         (OrchestraProtocol, "onMessage", nothing_is_compressed),
         (OrchestraProtocol, "onFrameData", frames_that_are_kept),
+        (Inflater, "inflate", what_is_behind_the_end_is_kept),
         (OrchestraProtocol, "_queue", everybody_waits),
         (intake, "PIECES", 10**6),
     ],
