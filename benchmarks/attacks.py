@@ -61,15 +61,14 @@ def _bomb() -> bytes:
     return b"\xc1" + whole[1:]
 
 
-def _visits(data: Callable[[int], bytes], waits: bool = True) -> Callable[[int], Iterator[None]]:
-    # Connections that come, say something, perhaps wait for an answer, and are gone.
+def _visits(data: Callable[[int], bytes]) -> Callable[[int], Iterator[None]]:
+    # Connections that come, say something, wait for an answer, and are gone.
     def attack(port: int) -> Iterator[None]:
         said = data(port)
         while True:
             with socket.create_connection(("127.0.0.1", port)) as client, suppress(OSError):
                 client.sendall(said)
-                if waits:
-                    client.recv(4096)
+                client.recv(4096)
             yield
 
     return attack

@@ -42,14 +42,11 @@ class Siege:
             self.bystander.send(f"note {number}")
             assert self.bystander.recv(timeout=PATIENCE) == f"Echo: note {number}"
 
-    def check(self, growth: int = MEMORY) -> None:
-        """Somebody else still plays and hears, and the server has not grown.
-
-        :param growth: bytes that are allowed.
-        """
+    def check(self) -> None:
+        """Somebody else still plays and hears, and the server has not grown."""
         self._echo(10)
         grown = memory(self.server.process.pid) - self.memory
-        assert grown <= growth, f"grown by {grown / 2**20:.0f} MiB"
+        assert grown <= MEMORY, f"grown by {grown / 2**20:.0f} MiB"
 
     def attacker(self, data: bytes = b"", number: int = 1) -> socket.socket:
         """A connection that has sent something.
@@ -87,18 +84,14 @@ def siege(cwd: Path, *options: str) -> Iterator[Siege]:
         assert word not in server.text, server.text[-5000:]
 
 
-def flood(client: socket.socket, data: bytes, times: int, read: bool = False) -> bool:
+def flood(client: socket.socket, data: bytes, times: int) -> bool:
     """Send something again and again.
 
-    :param read: whether to take what the server sends meanwhile.
     :returns: whether the server took all of it, rather than closing the connection.
     """
     try:
         for _ in range(times):
             client.sendall(data)
-            if read:
-                with suppress(BlockingIOError):
-                    client.recv(1 << 20, socket.MSG_DONTWAIT)
     except ConnectionError:
         return False
     return True

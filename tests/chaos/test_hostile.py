@@ -10,18 +10,17 @@ import select
 import socket
 import struct
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from benchmarks.wire import frame, handshake
+from benchmarks.wire import handshake
 from tests.chaos.siege import Siege, answer, flood, siege
 from tests.end_to_end.server import PATIENCE, serving
+from tests.frames import deflated, frame
 
-MASK = b"\x12\x34\x56\x78"
 MILLION = 1_000_000
 
 
@@ -135,7 +134,7 @@ def test_a_frame_that_never_comes(besieged: Siege, opcode: int) -> None:
     """One of 2^63 bytes is not waited for, and what comes of it is not kept."""
     for _ in range(20):
         with besieged.joined() as client:
-            client.sendall(bytes([0x80 | opcode, 0xFF]) + struct.pack("!Q", 2**63 - 1) + MASK)
+            client.sendall(frame(opcode=opcode, length=2**63 - 1))
             flood(client, b"x" * 65536, 100)
 
 
@@ -166,25 +165,18 @@ def test_a_million_empty_messages(besieged: Siege) -> None:
 def test_a_message_in_a_million_fragments(besieged: Siege) -> None:
     """Empty ones are no end of it, and not kept; in the end it is heard like any other."""
     with besieged.joined() as client:
-        client.sendall(frame(b"hello")[:1].replace(b"\x81", b"\x01") + frame(b"hello")[1:])
-        assert flood(client, (b"\x00\x80" + MASK) * 1000, MILLION // 1000)
+        client.sendall(frame(b"hello", fin=False))
+        assert flood(client, frame(b"", opcode=0, fin=False) * 1000, MILLION // 1000)
         besieged.check()
-        client.sendall(b"\x80\x80" + MASK)
+        client.sendall(frame(b"", opcode=0))
         client.settimeout(PATIENCE)
         assert client.recv(4096) == b"\x81\x0bEcho: hello"
-
-
-def _deflated(payload: bytes) -> bytes:
-    compressor = zlib.compressobj(9, wbits=-15)
-    data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return data[:-4]
 
 
 @pytest.mark.parametrize("mebibytes", [1.01, 200])
 def test_a_bomb(besieged: Siege, mebibytes: float) -> None:
     """It is inflated up to the size of a message, and then it is 1009."""
-    bomb = frame(_deflated(b"\0" * int(mebibytes * 2**20)))
-    bomb = b"\xc1" + bomb[1:]
+    bomb = frame(deflated(b"\0" * int(mebibytes * 2**20)), rsv=4)
     offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
     request = handshake(besieged.server.port).replace(b"GET /", b"GET /bomb")[:-2] + offer
     for _ in range(10):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
 
 from orchestra.websocket.factory import OrchestraFactory
+from tests.frames import deflated, frame
 from tests.memory import MemoryClient, join
 
 TAIL = b"\0\0\xff\xff"
@@ -32,13 +32,6 @@ def join_compressed(factory: OrchestraFactory, bits: int | None = None) -> Memor
         server_max_window_bits=bits, client_max_window_bits=True
     )
     return join(factory, extensions=[offer])
-
-
-def compressed_frame(opcode: Opcode, data: bytes) -> bytes:
-    """A masked frame whose bit RSV1 says that it is compressed."""
-    frame = bytearray(Frame(opcode, data).serialize(mask=True))
-    frame[0] |= 0x40
-    return bytes(frame)
 
 
 def test_everybody_hears_the_same(factory: OrchestraFactory, clock: Clock) -> None:
@@ -83,7 +76,7 @@ def test_a_bomb_is_stopped_at_the_limit(clock: Clock) -> None:
     data += bomb.flush(zlib.Z_SYNC_FLUSH)[:-4]
     assert len(data) < 100_000
     tracemalloc.start()
-    bomber.server.dataReceived(compressed_frame(Opcode.BINARY, data))
+    bomber.server.dataReceived(frame(data, opcode=2, rsv=4))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -100,7 +93,7 @@ def test_what_cannot_be_inflated_ends_the_connection(
 ) -> None:
     """It is refused with 1007."""
     client = join_compressed(factory)
-    client.server.dataReceived(compressed_frame(Opcode.TEXT, b"\xff\xff\xff"))
+    client.server.dataReceived(frame(b"\xff\xff\xff", rsv=4))
     client.read()
     assert client.close_frame is not None
     assert client.close_frame[0] == 1007
@@ -114,6 +107,7 @@ def test_nothing_is_kept_between_messages(factory: OrchestraFactory, clock: Cloc
     assert client.read() == ["Echo: " + TUNE]
     deflate = client.server._perMessageCompress
     assert deflate._decompressor is None
+    assert client.server._inflater is None
     assert deflate._compressor is None
 
 
@@ -155,9 +149,9 @@ def test_an_offer_that_is_not_understood_is_declined(
 def test_what_cannot_be_inflated_ends_in_order(factory: OrchestraFactory, clock: Clock) -> None:
     """With 1007 and, when the client has answered, the connection; nothing is kept until then."""
     client = join_compressed(factory)
-    client.server.dataReceived(compressed_frame(Opcode.TEXT, b"\xff\xff\xff"))
+    client.server.dataReceived(frame(b"\xff\xff\xff", rsv=4))
     for _ in range(10):
-        client.server.dataReceived(Frame(Opcode.BINARY, bytes(65_000)).serialize(mask=True))
+        client.server.dataReceived(frame(bytes(65_000), opcode=2))
         clock.advance(0)
     assert len(client.server.data) < 100
     client.read()
@@ -172,21 +166,18 @@ def test_a_message_of_the_limit_is_within_it(factory: OrchestraFactory, clock: C
     noise = random.Random(1).randbytes(limit)
     one, other = join_compressed(factory), join(factory)
     for payload in (b"x" * limit, noise):
-        compressor = zlib.compressobj(wbits=-15)
-        data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        one.server.dataReceived(compressed_frame(Opcode.BINARY, data.removesuffix(TAIL)))
+        data = deflated(payload)
+        one.server.dataReceived(frame(data, opcode=2, rsv=4))
         clock.advance(0)
         assert other.read() == one.read() == [payload]
-        first = bytearray(Frame(Opcode.BINARY, data, fin=False).serialize(mask=True))
-        first[0] |= 0x40
-        one.server.dataReceived(bytes(first) + Frame(Opcode.CONT, b"\0").serialize(mask=True))
+        flushed = frame(data + TAIL, opcode=2, fin=False, rsv=4)
+        one.server.dataReceived(flushed + frame(b"\0", opcode=0))
         clock.advance(0)
         assert other.read() == one.read() == [payload]
     for more in (1, 5, 100, 258):
         client = join_compressed(factory)
-        compressor = zlib.compressobj(wbits=-15)
-        data = compressor.compress(b"x" * (limit + more)) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        client.server.dataReceived(compressed_frame(Opcode.BINARY, data.removesuffix(TAIL)))
+        data = deflated(b"x" * (limit + more))
+        client.server.dataReceived(frame(data, opcode=2, rsv=4))
         clock.advance(0)
         client.read()
         assert client.close_frame is not None
@@ -199,14 +190,10 @@ def test_what_comes_behind_a_last_block_is_not_kept(
 ) -> None:
     """A compressed message that has ended and goes on is closed with 1007."""
     client = join_compressed(factory)
-    compressor = zlib.compressobj(wbits=-15)
-    data = compressor.compress(b"hi") + compressor.flush(zlib.Z_FINISH)
-    first = bytearray(Frame(Opcode.BINARY, data, fin=False).serialize(mask=True))
-    first[0] |= 0x40
-    client.server.dataReceived(bytes(first))
+    data = deflated(b"hi", end=zlib.Z_FINISH)
+    client.server.dataReceived(frame(data, opcode=2, fin=False, rsv=4))
     for _ in range(3):
-        more = Frame(Opcode.CONT, bytes(1_000_000), fin=False).serialize(mask=True)
-        client.server.dataReceived(more)
+        client.server.dataReceived(frame(bytes(1_000_000), opcode=0, fin=False))
         clock.advance(0)
     client.read()
     assert client.close_frame is not None
@@ -218,7 +205,7 @@ def test_a_compressed_frame_without_end_is_refused(
 ) -> None:
     """By what it announces: nothing within the limit takes so many bytes."""
     client = join_compressed(factory)
-    client.server.dataReceived(b"\xc2\xff" + (2**62).to_bytes(8, "big") + b"\0\0\0\0")
+    client.server.dataReceived(frame(opcode=2, rsv=4, length=2**62))
     client.read()
     assert client.close_frame is not None
     assert client.close_frame[0] == 1009
