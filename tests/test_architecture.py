@@ -27,8 +27,10 @@ CORE = (
 FLOORS = (
     ("tap",),
     ("process",),
-    ("service", "web", "accepting"),
+    ("service", "accepting"),
     ("websocket",),
+    ("web",),
+    ("connection",),
     ("observe", "dialects", "urls", "policy"),
     ("refusal",),
     ("hub",),

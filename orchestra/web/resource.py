@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.web.server import Request
 
-from orchestra.websocket.factory import OrchestraFactory
+if TYPE_CHECKING:
+    from orchestra.websocket.factory import OrchestraFactory
 
 
 class OrchestraResource(WebSocketResource):

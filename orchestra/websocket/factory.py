@@ -14,6 +14,10 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from orchestra.connection.backpressure import Backpressure
+from orchestra.connection.close_codes import GOING_AWAY, TOO_MANY_MESSAGES
+from orchestra.connection.timers import Timers
+from orchestra.connection.turns import Turns
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub
 from orchestra.interfaces import IEncoding
@@ -25,14 +29,10 @@ from orchestra.policy.limits import TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
 from orchestra.urls import MAIN, parse_target
-from orchestra.websocket.backpressure import Backpressure
-from orchestra.websocket.close_codes import GOING_AWAY, TOO_MANY_MESSAGES
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.opening import class_attributes
 from orchestra.websocket.protocol import OrchestraProtocol
-from orchestra.websocket.timers import Timers
-from orchestra.websocket.turns import Turns
 
 MAX_MESSAGE_SIZE = 1024 * 1024
 """The largest message that is taken from a client, in bytes of payload."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from orchestra.connection.turns import SLICE
 from orchestra.message import Content
 from orchestra.websocket.deflate import Inflater, TooLargeError, longest_frame
 from orchestra.websocket.opening import OpeningProtocol
 from orchestra.websocket.reader import read_burst
-from orchestra.websocket.turns import SLICE
 
 BURST = 64
 """How many messages are read at once before it is looked at whether others should have a turn."""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from zope.interface import implementer
 
+from orchestra.connection.close_codes import INTERNAL_ERROR, SLOW_READER, Close
+from orchestra.connection.outflow import Outflow
+from orchestra.connection.timers import Timer
 from orchestra.interfaces import IOutlet
 from orchestra.message import Content
 from orchestra.policy.limits import TokenBucket
 from orchestra.refusal import RefusedError
 from orchestra.subscriber import Subscriber
 from orchestra.urls import Target
-from orchestra.websocket.close_codes import INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.intake import IntakeProtocol
-from orchestra.websocket.outflow import Outflow
-from orchestra.websocket.timers import Timer
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -30,7 +30,7 @@ class OrchestraProtocol(IntakeProtocol):
     """A client's connection. It translates, and decides nothing.
 
     Towards the hub it is the outlet of one subscriber, which it pauses while its
-    :class:`orchestra.websocket.outflow.Outflow` is full.
+    :class:`orchestra.connection.outflow.Outflow` is full.
 
     It frames nothing (:mod:`orchestra.websocket.frames` does, for all clients at once) and keeps
     no messages. How it begins, and how it reads, is inherited.

@@ -9,11 +9,11 @@ import pytest
 from twisted.internet.task import Clock
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from orchestra.connection.turns import COSTLY, REST, SLICE
 from orchestra.message import Content
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.intake import BURST, PIECES
 from orchestra.websocket.protocol import OrchestraProtocol
-from orchestra.websocket.turns import COSTLY, REST, SLICE
 from tests.events import captured
 from tests.frames import frame
 from tests.memory import MemoryClient, join

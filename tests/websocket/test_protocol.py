@@ -8,14 +8,14 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from orchestra.connection.backpressure import PATIENCE
+from orchestra.connection.close_codes import GOING_AWAY
+from orchestra.connection.outflow import CHUNK
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.interfaces import IOutlet
 from orchestra.message import Content
-from orchestra.websocket.backpressure import PATIENCE
-from orchestra.websocket.close_codes import GOING_AWAY
 from orchestra.websocket.factory import OrchestraFactory
-from orchestra.websocket.outflow import CHUNK
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, named
 from tests.memory import BUFFER, MemoryClient, join

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from orchestra.websocket.backpressure import PATIENCE, Backpressure
+from orchestra.connection.backpressure import PATIENCE, Backpressure
 
 
 class Client:

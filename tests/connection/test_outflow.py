@@ -19,8 +19,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from orchestra.websocket.factory import OrchestraFactory
-from orchestra.websocket.outflow import (
+from orchestra.connection.outflow import (
     BUFFER,
     CHUNK,
     UNSENT,
@@ -28,6 +27,7 @@ from orchestra.websocket.outflow import (
     limit_unsent,
     sends_at_once,
 )
+from orchestra.websocket.factory import OrchestraFactory
 from tests.memory import MemoryTransport
 
 

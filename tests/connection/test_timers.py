@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from orchestra.websocket.timers import LATE, Timers
+from orchestra.connection.timers import LATE, Timers
 from tests.events import captured
 
 STEPS = st.lists(

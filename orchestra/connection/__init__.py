@@ -1,0 +1,1 @@
+"""What every connection needs, whatever is spoken on it."""
