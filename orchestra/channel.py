@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from orchestra.head import Head
@@ -11,6 +13,8 @@ from orchestra.history import History
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Entry
 from orchestra.pieces import Pieces
+from orchestra.presence import Move, Moved, Presence
+from orchestra.settings import CLOSE
 from orchestra.subscriber import PIECE, Subscriber, encode_without, publishers
 
 MAX_NAME = 255
@@ -42,8 +46,8 @@ class Channel:
     result goes to every subscriber at the head. A turn that brought much is delivered in pieces,
     so that whose outlet is full after a piece does not have to take the rest.
 
-    It holds that a subscriber's next message is always in the log: whoever would lose it by a
-    trim is evicted.
+    It holds that a subscriber's next message is always in the log. Whoever would lose it by a
+    trim is evicted, or, where that is set for the channel, goes on further ahead once it reads.
 
     The channel does not know other channels, when a turn ends, or what a connection is.
     """
@@ -53,24 +57,40 @@ class Channel:
         "_delivering",
         "_heads",
         "_joining",
+        "_keys",
+        "_moved",
         "_report",
         "delivered",
         "history",
         "name",
         "pieces",
+        "presence",
+        "slow_reader",
         "undelivered",
     )
 
     def __init__(
-        self, name: str, history: History, report: Callable[[Exception, str], object]
+        self,
+        name: str,
+        history: History,
+        report: Callable[[Exception, str], object],
+        slow_reader: str = CLOSE,
+        moved: Moved = lambda name, move: None,
     ) -> None:
         """
         :param report: takes what an outlet or an encoding raised that should not, and what it
             was that failed. Its subscribers get nothing more; all the others go on.
+        :param slow_reader: what a subscriber gets that falls off the log.
+        :param moved: is told of each member that comes or goes.
         """
         self.name = name
         self.history = history
+        self.slow_reader = slow_reader
+        self.presence = Presence()
+        """The members among its subscribers."""
         self._report = report
+        self._moved = moved
+        self._keys: dict[str, int] = {}  # with which something was published, and its offset
         self.delivered = history.last_offset
         """The offset that those at the head have reached."""
         self.undelivered = 0
@@ -100,6 +120,14 @@ class Channel:
         size = self.history.size
         self.history.extend(contents, publisher, now)
         self.undelivered += self.history.size - size
+
+    def remember(self, key: str) -> None:
+        """Remember by a key the newest message, for as long as it is retained."""
+        self._keys[key] = self.history.last_offset
+
+    def remembered(self, key: str) -> int | None:
+        """The offset of a message that is remembered and retained."""
+        return self._keys.get(key)
 
     def flush(self, now: float) -> None:
         """Deliver what was appended since the last call, then forget what is out of retention.
@@ -132,16 +160,17 @@ class Channel:
     def _deliver(self, entries: Sequence[Entry], offsets: range) -> None:
         shared: dict[IEncoding, Any] = {}
         theirs: set[str | None] = set()
+        epoch = self.history.epoch
         for (encoding, skip, _), head in tuple(self._heads.items()):
             if skip is not None:
                 theirs = theirs or publishers(entries)
             try:
                 if skip is not None and skip in theirs:
-                    data = encode_without(encoding, entries, offsets, skip)
+                    data = encode_without(encoding, entries, offsets, epoch, skip)
                 elif encoding in shared:
                     data = shared[encoding]
                 else:
-                    data = shared[encoding] = encoding.encode(entries, offsets)
+                    data = shared[encoding] = encoding.encode(entries, offsets, epoch)
             except Exception as error:
                 self.fail(head.members(), error, "an encoding")
                 continue
@@ -181,16 +210,27 @@ class Channel:
         """
         if not self._delivering and self.history.trim(now, self.delivered):
             lost = self.history.lost_offset
+            if self._keys:
+                self._forget_keys(lost)
+            if self.slow_reader != CLOSE:
+                return
             for subscriber in [s for s in self._behind if s.offset < lost]:
                 if not subscriber.gone:
                     self.remove(subscriber)
-                    self._tell(subscriber.outlet.evict)
+                    self._tell(partial(subscriber.outlet.evict, lost - subscriber.offset))
+
+    def _forget_keys(self, lost: int) -> None:
+        for key in list(takewhile(lambda key: self._keys[key] <= lost, self._keys)):
+            del self._keys[key]
 
     # What follows is for the subscribers themselves and for the hub.
 
     def add(self, subscriber: Subscriber) -> None:
         """Take in a new subscriber, which is paused at its offset."""
         self._behind[subscriber] = None
+        if subscriber.member is not None:
+            self.presence.add(subscriber.member)
+            self._moved(self.name, Move(subscriber.member, joined=True))
 
     def join_head(self, subscriber: Subscriber) -> None:
         """Take a subscriber that has read all that was delivered to the head.
@@ -222,6 +262,9 @@ class Channel:
                 self._forget_head(subscriber, subscriber.head)
             else:
                 self._forget_behind(subscriber)
+            if subscriber.member is not None:
+                self.presence.remove(subscriber.member)
+                self._moved(self.name, Move(subscriber.member, joined=False))
 
     def _forget_behind(self, subscriber: Subscriber) -> None:
         del self._behind[subscriber]

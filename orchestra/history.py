@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestra.message import Content, Entry
+from orchestra.position import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,24 @@ class History:
     def __len__(self) -> int:
         """How many messages are retained."""
         return len(self._log)
+
+    @property
+    def position(self) -> Position:
+        """The place of the newest message: who has that has all of it."""
+        return Position(self.epoch, self.last_offset)
+
+    def place(self, position: Position) -> tuple[int, int | None]:
+        """Where a reader that comes back goes on.
+
+        :param position: up to where it has read.
+        :returns: the offset after which it goes on, and how many messages it missed: 0 if its
+            place is still there, and ``None`` if that cannot be known. Then it goes on with all
+            that is retained, none of which it has.
+        """
+        if position.epoch != self.epoch or position.offset > self.last_offset:
+            return self.lost_offset, None
+        missed = max(0, self.lost_offset - position.offset)
+        return position.offset + missed, missed
 
     def extend(self, contents: Sequence[Content], publisher: str | None, now: float) -> None:
         """Add messages; the offset of the last one is :attr:`last_offset` then.

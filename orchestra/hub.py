@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding, IOutlet
 from orchestra.listener import AS_MESSAGES, Listener
 from orchestra.message import Content, Message
+from orchestra.position import LostPositionError, Position
+from orchestra.presence import AS_MOVES, Member, Move, Presence
+from orchestra.settings import CLOSE, SKIP, ChannelRules, ChannelSettings, check_slow_reader
 from orchestra.subscriber import Subscriber
 
 MAX_UNDELIVERED = 1024 * 1024
@@ -18,6 +21,17 @@ MAX_UNDELIVERED = 1024 * 1024
 
 MESSAGE_OVERHEAD = 120
 """About how many bytes a message takes in memory beside its payload."""
+
+
+MOVES = Retention(messages=1000, bytes=256 * 1024, age=60.0)
+"""How much of who came and left is kept for those who watch it."""
+
+SWEEP = 200
+"""How many channels are looked at in a turn for what is out of retention."""
+
+
+class KeyReusedError(ValueError):
+    """Something else was published with the same idempotency key."""
 
 
 def _report_to_logging(error: Exception, what: str) -> None:
@@ -32,20 +46,37 @@ class Hub:
     given to its reactor; what was published before waits until then. The hub itself knows of
     no reactor and does no I/O. All its methods are to be called in the reactor's thread.
 
-    A channel is there as soon as it is named, and gone when it has neither a subscriber nor a
-    message within its retention.
+    A channel is there as soon as somebody publishes in it or subscribes to it, and gone when it
+    has neither a subscriber nor a message within its retention.
     """
 
     def __init__(
         self,
         retention: Retention = Retention(),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        slow_reader: str = CLOSE,
+        channels: Mapping[str, ChannelSettings] = {},
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """
         :param retention: how much of its past each channel keeps.
         :param clock: seconds, never going back.
+        :param slow_reader: what becomes of a reader that falls off the log: ``close``, its
+            connection is closed; ``skip``, it goes on at the oldest message that is retained;
+            ``latest``, it goes on with the newest.
+        :param channels: what is set for some channels, by patterns of their names; see
+            :class:`orchestra.settings.ChannelRules`.
+        :param wall_clock: seconds of Unix time.
+        :raises ValueError: if a value is not allowed.
         """
         self.retention = retention
+        self.slow_reader = check_slow_reader(slow_reader)
+        self.rules = ChannelRules(channels)
+        """What is set for some channels."""
+        self._wall_clock = wall_clock
+        self._later: Callable[[float, Callable[[], None]], object] | None = None
+        self._next_sweep: float | None = None
         self._report: Callable[[Exception, str], object] = _report_to_logging
         self._clock = clock
         self._end_of_turn: Callable[[Callable[[], None]], object] | None = None
@@ -53,25 +84,34 @@ class Hub:
         self._dirty: dict[Channel, None] = {}
         self._undelivered = 0
         self._flushing = False
-        # When each channel is next looked at for being vacant; the earliest comes first.
-        self._checks: dict[str, float] = {}
+        # When each channel is next looked at for what is out of its retention; by the retention's
+        # age, so that within each the earliest comes first.
+        self._checks: dict[float, dict[str, float]] = {}
+        # What is watched, each with a log of its own of who came and left.
+        self._watched: dict[str, Channel] = {}
 
     def bind(
         self,
         end_of_turn: Callable[[Callable[[], None]], object],
         report: Callable[[Exception, str], object] = _report_to_logging,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         """Tell the hub of the event loop around it. The first call counts.
 
         :param end_of_turn: takes a function and calls it, once, when the loop's current turn is
             over; with a reactor, ``functools.partial(reactor.callLater, 0)``.
         :param report: takes what a subscriber's own code raised, and what it was that failed.
+        :param later: takes seconds and a function, and calls it then; with a reactor, its
+            ``callLater``. Without it, what is out of retention is forgotten only when something
+            is published.
         """
         if self._end_of_turn is None:
             self._end_of_turn = end_of_turn
             self._report = report
+            self._later = later
             if self._dirty:
                 end_of_turn(self.flush)
+            self._plan_sweep()
 
     def publish(
         self,
@@ -79,6 +119,7 @@ class Hub:
         payload: bytes,
         is_binary: bool = False,
         publisher: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Message:
         """Play a message to everyone in a channel.
 
@@ -87,17 +128,36 @@ class Hub:
         :param payload: the content; text must be UTF-8.
         :param is_binary: whether it is binary data rather than text.
         :param publisher: the client id of the one who plays it, if it has one.
-        :returns: the message, with its offset.
+        :param idempotency_key: if something was published with the same key in this channel, and
+            is still retained, it is not played again.
+        :returns: the message, with its offset; the one that was played, if it was before.
         :raises ValueError: if the channel's name is not allowed, or text is not UTF-8.
+        :raises KeyReusedError: if something else was published with the key.
         :raises TypeError: if the payload is not bytes.
         """
         if not isinstance(payload, bytes):
             raise TypeError(f"payload must be bytes, not {type(payload).__name__}")
         if not (is_binary or payload.isascii()):
             payload.decode()
-        history = self._append(channel, [(payload, is_binary)], publisher).history
-        (entry,) = history.since(history.last_offset - 1)
-        return Message(history.last_offset, *entry)
+        if idempotency_key is not None:
+            message = self.published(channel, idempotency_key)
+            if message is not None:
+                if (message.payload, message.is_binary) != (payload, is_binary):
+                    raise KeyReusedError("the key was used for another message")
+                return message
+        target = self._append(channel, [(payload, is_binary)], publisher)
+        if idempotency_key is not None:
+            target.remember(idempotency_key)
+        return _message(target.history, target.history.last_offset)
+
+    def published(self, channel: str, idempotency_key: str) -> Message | None:
+        """What was published with a key, if it is still retained.
+
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        target = self._existing(channel)
+        offset = None if target is None else target.remembered(idempotency_key)
+        return None if target is None or offset is None else _message(target.history, offset)
 
     def publish_all(self, channel: str, contents: Sequence[Content], publisher: str) -> None:
         """Play to everyone in a channel what a connection has read, in its order.
@@ -112,6 +172,10 @@ class Hub:
         :raises ValueError: if the channel's name is not allowed.
         """
         self._append(channel, contents, publisher)
+        self.relieve()
+
+    def relieve(self) -> None:
+        """Deliver right now, if this turn has brought more than :data:`MAX_UNDELIVERED`."""
         if self._undelivered > MAX_UNDELIVERED:
             self.flush()
 
@@ -120,23 +184,103 @@ class Hub:
         before = target.undelivered
         target.extend(contents, publisher, self._clock())
         self._undelivered += target.undelivered - before + MESSAGE_OVERHEAD * len(contents)
-        if not self._dirty and self._end_of_turn is not None:
-            self._end_of_turn(self.flush)
-        self._dirty[target] = None
+        self._mark(target)
         return target
 
+    def history(
+        self, channel: str, *, since: Position | None = None, limit: int | None = None
+    ) -> list[Message]:
+        """What a channel retains, the oldest message first.
+
+        :param since: begin with the message after this position.
+        :param limit: how many messages at the most: the first ones after the position, or
+            without one the newest.
+        :raises LostPositionError: if messages after the position are gone.
+        :raises ValueError: if the channel's name is not allowed, or the limit is negative.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be 0 or more, not {limit}")
+        target = self._existing(channel)
+        if target is None:
+            if since is not None:
+                raise LostPositionError(None)
+            return []
+        target.trim(self._clock())
+        log = target.history
+        first, last = log.lost_offset, log.last_offset
+        if since is not None:
+            first, missed = log.place(since)
+            if missed != 0:
+                raise LostPositionError(missed)
+            if limit is not None:
+                last = min(last, first + limit)
+        elif limit is not None:
+            first = max(first, last - limit)
+        entries = log.since(first, last)
+        return [Message(first + n, *entry, log.epoch) for n, entry in enumerate(entries, 1)]
+
+    def position(self, channel: str) -> Position | None:
+        """The place of the newest message of a channel; ``None`` if there is no such channel.
+
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        target = self._existing(channel)
+        return None if target is None else target.history.position
+
+    def presence(self, channel: str) -> Presence:
+        """Who is in a channel. Listeners of the application itself do not count.
+
+        :returns: what stays true as clients come and go, as long as the channel is there; its
+            length, the number of clients, costs nothing.
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        target = self._existing(channel)
+        return Presence() if target is None else target.presence
+
+    def settings(self, channel: str) -> ChannelSettings:
+        """What is set for a channel in particular."""
+        return self.rules.settings(channel)
+
     def subscribe(
-        self, channel: str, callback: Callable[[Message], object], last: int = 0
+        self,
+        channel: str,
+        callback: Callable[[Message], object],
+        last: int = 0,
+        *,
+        since: Position | None = None,
+        on_gap: Callable[[int | None], object] | None = None,
     ) -> Subscriber:
         """Have a function called with each message of a channel.
 
         :param callback: if it raises, that is reported, and it is called again next time.
         :param last: start with so many of the messages that are retained.
+        :param since: start after this position instead; it is the :attr:`Message.position` of
+            the last message that the application has.
+        :param on_gap: called when messages are missing before the next one, because the position
+            is gone, or because the subscriber was paused for too long in a channel whose slow
+            readers go on: with how many, or ``None`` if that cannot be known.
         :returns: what :meth:`unsubscribe` takes.
         :raises ValueError: if the channel's name is not allowed, or ``last`` is negative.
         """
-        outlet = Listener(callback, self._tell)
-        subscriber = self.attach(channel, outlet, AS_MESSAGES, last=last)
+        outlet = Listener(callback, self._tell, on_gap)
+        subscriber = self.attach(channel, outlet, AS_MESSAGES, last=last, since=since)
+        subscriber.resume()
+        return subscriber
+
+    def watch(
+        self,
+        channel: str,
+        callback: Callable[[Move], object],
+        on_gap: Callable[[int | None], object] | None = None,
+    ) -> Subscriber:
+        """Have a function called whenever a client comes to a channel or leaves it.
+
+        :param callback: if it raises, that is reported, and it is called again next time.
+        :param on_gap: called with how many moves were missed, if the subscriber was paused.
+        :returns: what :meth:`unsubscribe` takes.
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        subscriber = self.attach_watcher(channel, Listener(callback, self._tell, on_gap), AS_MOVES)
         subscriber.resume()
         return subscriber
 
@@ -147,13 +291,18 @@ class Hub:
         encoding: IEncoding,
         *,
         last: int = 0,
+        since: Position | None = None,
         skip: str | None = None,
+        member: Member | None = None,
     ) -> Subscriber:
         """Have an outlet written to with each message of a channel.
 
         :param encoding: shared by all outlets that want the same: it is the object that counts.
         :param last: start with so many of the messages that are retained.
+        :param since: start after this position instead. If what comes next is gone, the outlet
+            is told so, and it starts with all that is retained.
         :param skip: a client id whose messages are left out.
+        :param member: who it is, for those who want to know who is there.
         :returns: the subscriber, paused: its first :meth:`Subscriber.resume` starts it.
         :raises ValueError: if the channel's name is not allowed, or ``last`` is negative.
         """
@@ -161,18 +310,49 @@ class Hub:
             raise ValueError(f"last must be 0 or more, not {last}")
         target = self._channel(channel)
         history = target.history
-        subscriber = Subscriber(target, outlet, encoding, history.last_offset, skip)
+        subscriber = Subscriber(target, outlet, encoding, history.last_offset, skip, member)
         target.add(subscriber)
         # Not before it is in: whom the trim evicts might be the last, and the channel be dropped.
         target.trim(self._clock())
-        subscriber.offset = max(history.last_offset - last, history.lost_offset)
+        if since is None:
+            subscriber.begin(max(history.last_offset - last, history.lost_offset))
+        else:
+            subscriber.begin(*history.place(since))
         return subscriber
+
+    def attach_watcher(self, channel: str, outlet: IOutlet, encoding: IEncoding) -> Subscriber:
+        """Have an outlet written to with each move of a client into a channel or out of it.
+
+        Moves are messages of a log of their own: each has the JSON of :class:`Move` as payload.
+
+        :returns: the subscriber, paused.
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        watched = self._watched.get(channel)
+        if watched is None:
+            watched = Channel(check_name(channel), History(MOVES), self._tell, SKIP)
+            self._watched[channel] = watched
+        subscriber = Subscriber(watched, outlet, encoding, watched.history.last_offset)
+        watched.add(subscriber)
+        return subscriber
+
+    def member(self, client: str, identity: str | None = None) -> Member:
+        """A client that comes now, for :meth:`attach`.
+
+        :param client: an id that nobody else has.
+        :param identity: whose client it is, if that is known.
+        """
+        return Member(client, identity, self._wall_clock())
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Write nothing more to a subscriber. One that is gone already stays gone."""
-        subscriber.channel.remove(subscriber)
-        if subscriber.channel.is_vacant:
-            self._drop(subscriber.channel)
+        channel = subscriber.channel
+        channel.remove(subscriber)
+        if self._watched.get(channel.name) is channel:
+            if not len(channel):
+                del self._watched[channel.name]
+        elif channel.is_vacant:
+            self._drop(channel)
 
     def flush(self) -> None:
         """Deliver what was published. Called at the end of a turn; may be called before it.
@@ -188,7 +368,7 @@ class Hub:
             now = self._clock()
             for channel in dirty:
                 channel.flush(now)
-            self._drop_vacant(now)
+            self._sweep(now)
         finally:
             self._flushing = False
 
@@ -200,30 +380,88 @@ class Hub:
         # By name, since channels and listeners may be there before the hub is bound.
         self._report(error, what)
 
+    def _moved(self, name: str, move: Move) -> None:
+        watched = self._watched.get(name)
+        if watched is not None:
+            watched.extend([(move.encoded(), False)], move.member.client, self._clock())
+            self._mark(watched)
+
+    def _mark(self, channel: Channel) -> None:
+        # It has something to deliver when the turn ends.
+        if not self._dirty and self._end_of_turn is not None:
+            self._end_of_turn(self.flush)
+        self._dirty[channel] = None
+
+    def _existing(self, name: str) -> Channel | None:
+        channel = self._channels.get(name)
+        if channel is None:
+            check_name(name)
+        return channel
+
     def _channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
         if channel is None:
-            channel = Channel(check_name(name), History(self.retention), self._tell)
+            settings = self.rules.settings(check_name(name))
+            channel = Channel(
+                name,
+                History(settings.retention or self.retention),
+                self._tell,
+                settings.slow_reader or self.slow_reader,
+                self._moved,
+            )
             self._channels[name] = channel
-            self._checks[name] = self._next_check(self._clock())
+            self._check_later(channel, self._clock())
+            self._plan_sweep()
         return channel
 
-    def _next_check(self, now: float) -> float:
-        # By then all that is in the channel now is out of retention.
-        return now + max(self.retention.age, 1.0)
+    # Looking after what is out of retention.
 
-    def _drop_vacant(self, now: float) -> None:
-        while self._checks:
-            name, due = next(iter(self._checks.items()))
-            if due > now:
-                break
-            del self._checks[name]
-            self._checks[name] = self._next_check(now)
-            channel = self._channels[name]
-            channel.trim(now)
-            if channel.is_vacant:
-                self._drop(channel)
+    def _check_later(self, channel: Channel, now: float) -> None:
+        # By then all that is in the channel now is out of retention.
+        age = channel.history.retention.age
+        self._checks.setdefault(age, {})[channel.name] = now + max(age, 1.0)
+
+    def _sweep(self, now: float) -> None:
+        left = SWEEP
+        for age, checks in tuple(self._checks.items()):
+            while left and checks:
+                name, due = next(iter(checks.items()))
+                if due > now:
+                    break
+                del checks[name]
+                left -= 1
+                channel = self._channels[name]
+                channel.trim(now)
+                if channel.is_vacant:
+                    del self._channels[name]
+                else:
+                    self._check_later(channel, now)
+            if not checks:
+                del self._checks[age]
+
+    def _plan_sweep(self) -> None:
+        # For the next channel that is due, unless that is planned; not at all if there is none.
+        if self._later is not None and self._checks:
+            due = min(next(iter(checks.values())) for checks in self._checks.values())
+            if self._next_sweep is None or due < self._next_sweep:
+                self._next_sweep = due
+                self._later(max(0.0, due - self._clock()), self._swept)
+
+    def _swept(self) -> None:
+        self._next_sweep = None
+        self._sweep(self._clock())
+        self._plan_sweep()
 
     def _drop(self, channel: Channel) -> None:
         if self._channels.get(channel.name) is channel:
-            del self._channels[channel.name], self._checks[channel.name]
+            del self._channels[channel.name]
+            age = channel.history.retention.age
+            del self._checks[age][channel.name]
+            if not self._checks[age]:
+                del self._checks[age]
+
+
+def _message(history: History, offset: int) -> Message:
+    # One that is retained.
+    (entry,) = history.since(offset - 1, offset)
+    return Message(offset, *entry, history.epoch)

@@ -8,6 +8,7 @@ from typing import Any
 from zope.interface import Attribute, Interface
 
 from orchestra.message import Entry
+from orchestra.position import Position
 
 
 class IEncoding(Interface):
@@ -17,11 +18,12 @@ class IEncoding(Interface):
     :meth:`encode` once per turn and hands the result to each of them.
     """
 
-    def encode(entries: Sequence[Entry], offsets: Sequence[int]) -> Any:
+    def encode(entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> Any:
         """Turn messages into what the outlet writes.
 
         :param entries: of the log, at least one, in their order.
         :param offsets: the offset of each; there are gaps where a subscriber skips some.
+        :param epoch: of the log.
         :returns: whatever the outlets of this encoding take: bytes for a connection.
         """
 
@@ -45,8 +47,18 @@ class IOutlet(Interface):
     def write(data: Any) -> None:
         """Take what the encoding made of the next messages."""
 
-    def evict() -> None:
-        """Learn that the subscriber fell off the log, and gets nothing more."""
+    def gap(missed: int | None, position: Position) -> None:
+        """Learn that messages are missing between what was written and what will be.
+
+        :param missed: how many; ``None`` if that cannot be known.
+        :param position: where it goes on, that is, after which message.
+        """
+
+    def evict(missed: int) -> None:
+        """Learn that the subscriber fell off the log, and gets nothing more.
+
+        :param missed: how many of its messages are gone already.
+        """
 
     def fail() -> None:
         """Learn that the subscriber gets nothing more, because its encoding or outlet raised."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
+from orchestra.position import Position
+
 Content: TypeAlias = tuple[bytes, bool]
 """What somebody wants to publish: the payload, and whether it is binary data."""
 
 Entry: TypeAlias = tuple[bytes, bool, str | None, float]
-"""What the log keeps of a message: all of a :class:`Message` but its offset, in the same order.
+"""What the log keeps of a message: of a :class:`Message` what is between its offset and its epoch.
 
-The offset is the entry's place in the log. A plain tuple, since every message is one for a while,
-and hardly any of them is ever asked for a field by its name.
+The offset is the entry's place in the log, and all have the epoch in common. A plain tuple, since
+every message is one for a while, and hardly any of them is ever asked for a field by its name.
 """
 
 
@@ -36,3 +38,11 @@ class Message(NamedTuple):
 
     published_at: float
     """When it was published, in seconds of the hub's clock."""
+
+    epoch: str
+    """Of the channel's log: offsets of different epochs have nothing to do with each other."""
+
+    @property
+    def position(self) -> Position:
+        """What to come back with to read on after this message."""
+        return Position(self.epoch, self.offset)

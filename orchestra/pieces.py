@@ -25,7 +25,9 @@ class Pieces:
         self._pieces: dict[tuple[IEncoding, range], tuple[Any, int]] = {}
         self._size = 0
 
-    def encoded(self, encoding: IEncoding, entries: Sequence[Entry], offsets: range) -> Any:
+    def encoded(
+        self, encoding: IEncoding, entries: Sequence[Entry], offsets: range, epoch: str
+    ) -> Any:
         """What the encoding makes of a piece, from memory if it was asked for before.
 
         :param entries: at least one, all that the log has at these offsets.
@@ -34,7 +36,7 @@ class Pieces:
         found = self._pieces.get(key)
         if found is not None:
             return found[0]
-        data = encoding.encode(entries, offsets)
+        data = encoding.encode(entries, offsets, epoch)
         size = sum([len(payload) for payload, *_ in entries])
         self._pieces[key] = data, size
         self._size += size

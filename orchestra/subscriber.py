@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchestra.interfaces import IEncoding, IOutlet
 from orchestra.message import Entry
+from orchestra.position import Position
+from orchestra.settings import LATEST
 
 if TYPE_CHECKING:
     from orchestra.channel import Channel
     from orchestra.head import Head
+    from orchestra.presence import Member
 
 PIECE = 64 * 1024
 """How many bytes of payload a subscriber that catches up reads at once."""
@@ -25,13 +28,17 @@ def publishers(entries: Sequence[Entry]) -> set[str | None]:
 
 
 def encode_without(
-    encoding: IEncoding, entries: Sequence[Entry], offsets: Sequence[int], publisher: str
+    encoding: IEncoding,
+    entries: Sequence[Entry],
+    offsets: Sequence[int],
+    epoch: str,
+    publisher: str,
 ) -> Any:
     """What an encoding makes of messages but those of a publisher; ``None`` if none are left."""
     kept = [n for n, (_, _, its_publisher, _) in enumerate(entries) if its_publisher != publisher]
-    return (
-        encoding.encode([entries[n] for n in kept], [offsets[n] for n in kept]) if kept else None
-    )
+    if not kept:
+        return None
+    return encoding.encode([entries[n] for n in kept], [offsets[n] for n in kept], epoch)
 
 
 class Subscriber:
@@ -41,18 +48,21 @@ class Subscriber:
     slow one costs no more memory than a fast one. At the head of the log it is written each
     turn's messages together with others (:class:`orchestra.head.Head`). Elsewhere it reads on by
     itself, in pieces, until it has caught up, its outlet is full again, or its place is gone.
+    What becomes of it then is set for the channel: it is evicted, or it goes on further ahead.
 
     It is made by :meth:`orchestra.hub.Hub.attach`, paused; :meth:`resume` starts it.
     """
 
     __slots__ = (
         "_last",
+        "_missed",
         "_offset",
         "_reading",
         "channel",
         "encoding",
         "gone",
         "head",
+        "member",
         "outlet",
         "paused",
         "send",
@@ -67,10 +77,12 @@ class Subscriber:
         encoding: IEncoding,
         offset: int,
         skip: str | None = None,
+        member: Member | None = None,
     ) -> None:
         """
         :param offset: the last offset that the outlet already has.
         :param skip: a client id whose messages are left out.
+        :param member: who reads, for those who want to know who is there.
         """
         self.channel = channel
         self.outlet = outlet
@@ -78,6 +90,7 @@ class Subscriber:
         self.send = outlet.send
         self.encoding = encoding
         self.skip = skip
+        self.member = member
         self.head: Head | None = None
         """Those that it is at the head with, if it is there."""
         self._offset = offset
@@ -85,6 +98,7 @@ class Subscriber:
         self.gone = False
         self._reading = False
         self._last: int | None = None  # where to end, once it was told to finish
+        self._missed: int | None = 0  # before the first message, of which the outlet is to be told
 
     @property
     def offset(self) -> int:
@@ -95,6 +109,20 @@ class Subscriber:
     @offset.setter
     def offset(self, offset: int) -> None:
         self._offset = offset
+
+    @property
+    def position(self) -> Position | None:
+        """Up to where the outlet was written; ``None`` while it is to be told of a gap there."""
+        return Position(self.channel.history.epoch, self.offset) if self._missed == 0 else None
+
+    def begin(self, offset: int, missed: int | None = 0) -> None:
+        """Say where it begins, before it has read anything.
+
+        :param offset: the last offset that the outlet already has, or has missed.
+        :param missed: how many messages it has missed; ``None`` if that is not known.
+        """
+        self._offset = offset
+        self._missed = missed
 
     def pause(self) -> None:
         """The outlet is full: stay at this offset until :meth:`resume`."""
@@ -130,12 +158,31 @@ class Subscriber:
             return
         self._reading = True
         try:
-            while not (self.paused or self.gone or self._arrived()):
-                self._read_piece()
+            while not (self.paused or self.gone):
+                if self._missed != 0 or self._offset < self.channel.history.lost_offset:
+                    self._go_on()
+                elif self._arrived():
+                    break
+                else:
+                    self._read_piece()
         except Exception as error:
             self.channel.fail([self], error, "a reader")
         finally:
             self._reading = False
+
+    def _go_on(self) -> None:
+        # Its place is gone, or was when it came: go on where there is something, and say so.
+        channel = self.channel
+        missed, self._missed = self._missed, 0
+        offset = max(self._offset, channel.history.lost_offset)
+        if self._last is not None:
+            offset = min(offset, self._last)
+        elif channel.slow_reader == LATEST and offset > self._offset:
+            offset = max(offset, channel.delivered - 1)
+        if missed is not None:
+            missed += offset - self._offset
+        self._offset = offset
+        self.outlet.gap(missed, Position(channel.history.epoch, offset))
 
     def _arrived(self) -> bool:
         channel = self.channel
@@ -158,9 +205,10 @@ class Subscriber:
         entries = channel.history.piece(self.offset, until, PIECE)
         offsets = range(self.offset + 1, self.offset + 1 + len(entries))
         self.offset = offsets[-1]
+        epoch = channel.history.epoch
         if self.skip is None or self.skip not in publishers(entries):
-            self.write(channel.pieces.encoded(self.encoding, entries, offsets))
+            self.write(channel.pieces.encoded(self.encoding, entries, offsets, epoch))
         else:
-            data = encode_without(self.encoding, entries, offsets, self.skip)
+            data = encode_without(self.encoding, entries, offsets, epoch, self.skip)
             if data is not None:
                 self.write(data)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from orchestra.channel import check_name
+from orchestra.position import Position
 from orchestra.refusal import RefusedError
 
 MAIN = "main"
@@ -35,6 +36,13 @@ class Target:
     echo: bool = True
     """Whether the client hears its own messages."""
 
+    since: Position | None = None
+    """After which message to begin instead."""
+
+    presence: str | None = None
+    """What it wants to know of who is there: empty for all, ``count`` for how many; ``None`` if
+    it does not want to know."""
+
 
 def parse_target(uri: str) -> Target:
     """Read the request target of an HTTP request.
@@ -54,6 +62,8 @@ def parse_target(uri: str) -> Target:
         channel=_channel(path),
         last=_number(query, "last"),
         echo=_number(query, "echo", default=1, highest=1) == 1,
+        since=_since(query),
+        presence=_presence(query),
     )
 
 
@@ -68,6 +78,23 @@ def _channel(path: str) -> str:
     if name.split("/", 1)[0] in RESERVED:
         raise BadTargetError(404, "this path is the server's own and names no channel")
     return name
+
+
+def _since(query: dict[str, list[str]]) -> Position | None:
+    values = query.get("since")
+    try:
+        return None if values is None else Position.parse(values[0] if len(values) == 1 else "")
+    except ValueError as error:
+        raise BadTargetError(400, f"since {error}") from None
+
+
+def _presence(query: dict[str, list[str]]) -> str | None:
+    values = query.get("presence")
+    if values is None:
+        return None
+    if values not in ([""], ["count"]):
+        raise BadTargetError(400, "presence must have no value, or be count")
+    return values[0]
 
 
 def _number(

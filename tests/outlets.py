@@ -10,6 +10,7 @@ from zope.interface.verify import verifyObject
 
 from orchestra.interfaces import IEncoding, IOutlet
 from orchestra.message import Entry
+from orchestra.position import Position
 from orchestra.subscriber import Subscriber
 
 
@@ -20,7 +21,7 @@ class Payloads:
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> list[bytes]:
         assert len(entries) == len(offsets) > 0
         self.calls += 1
         return [payload for payload, _, _, _ in entries]
@@ -33,7 +34,7 @@ class Lines:
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> bytes:
         self.calls += 1
         return b"".join([payload + b"\n" for payload, _, _, _ in entries])
 
@@ -49,6 +50,7 @@ class Outlet:
         self.room = room
         self.subscriber: Subscriber | None = None
         self.evicted = False
+        self.gaps: list[int | None] = []
         self.ended = False
         self.failed = False
         verifyObject(IOutlet, self)
@@ -74,7 +76,10 @@ class Outlet:
         self.room = room
         self.subscriber.resume()
 
-    def evict(self) -> None:
+    def gap(self, missed: int | None, position: Position) -> None:
+        self.gaps.append(missed)
+
+    def evict(self, missed: int) -> None:
         self.evicted = True
 
     def fail(self) -> None:

@@ -226,10 +226,10 @@ class BrokenEncoding(Payloads):
 
     broken = True
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> list[bytes]:
         if self.broken:
             raise RuntimeError("no score")
-        return super().encode(entries, offsets)
+        return super().encode(entries, offsets, epoch)
 
 
 @pytest.mark.parametrize("skip", [None, "someone"])
@@ -301,7 +301,7 @@ def test_an_outlet_that_raises_when_told_keeps_nobody_from_being_told(
     """Of two that are evicted or let go of, the second learns it whatever the first does."""
 
     class Deaf(Outlet):
-        def evict(self) -> None:
+        def evict(self, missed: int) -> None:
             raise RuntimeError("no ears")
 
         def fail(self) -> None:
@@ -347,8 +347,8 @@ def test_an_eviction_may_make_others_leave() -> None:
     second = Outlet()
 
     class Loyal(Outlet):
-        def evict(self) -> None:
-            super().evict()
+        def evict(self, missed: int) -> None:
+            super().evict(missed)
             assert second.subscriber is not None
             channel.remove(second.subscriber)
 

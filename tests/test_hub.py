@@ -167,7 +167,9 @@ def test_a_broken_encoding_holds_up_no_other_channel(turn: Turn) -> None:
     hub.bind(turn.at_end, lambda error, what: reports.append(f"{what}: {error}"))
 
     class Broken(Payloads):
-        def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+        def encode(
+            self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str
+        ) -> list[bytes]:
             raise RuntimeError("no bow")
 
     heard: list[Message] = []
@@ -326,8 +328,8 @@ def test_joining_keeps_a_channel_that_others_leave_at_that(hub: Hub, turn: Turn)
     """An eviction that the joining causes does not take the channel from under the newcomer."""
 
     class Tidy(Outlet):
-        def evict(self) -> None:
-            super().evict()
+        def evict(self, missed: int) -> None:
+            super().evict(missed)
             assert self.subscriber is not None
             hub.unsubscribe(self.subscriber)
 

@@ -12,7 +12,7 @@ def encoded(pieces: Pieces, encoding: Payloads, first: int, last: int, size: int
     """What is made of the messages from one offset to another, each of so many bytes."""
     offsets = range(first, last + 1)
     entries = [(b"x" * size, False, None, 0.0) for _ in offsets]
-    return pieces.encoded(encoding, entries, offsets)
+    return pieces.encoded(encoding, entries, offsets, "epoch")
 
 
 def test_the_same_piece_is_encoded_once() -> None:

@@ -86,7 +86,7 @@ def test_every_option_arrives() -> None:
             "--grace=0",
         )
     )
-    assert service.factory.encoding().encode([(b"a", False, None, 0.0)], [1]) == b"\x81\x03> a"
+    assert service.factory.encoding().encode([(b"a", False, None, 0.0)], [1], "") == b"\x81\x03> a"
     assert service.factory.max_connections == 7
     assert service.factory.backpressure.bound == 1_000_000
     assert service.factory.compress

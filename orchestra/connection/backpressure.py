@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -12,17 +12,21 @@ PATIENCE = 1.0
 _EMPTY = (0.0, 0)
 
 
-class Client(Protocol):
-    """What is asked of a client's connection."""
+class Reader(Protocol):
+    """What is asked of the connection of a client that listens."""
+
+    def give_up(self) -> None:
+        """Close the connection of a client that does not read."""
+
+
+class Publisher(Protocol):
+    """What is asked of the connection of a client that publishes."""
 
     def pause_reading(self) -> None:
         """Take nothing from the client for a while."""
 
     def resume_reading(self) -> None:
         """Take what the client sends again."""
-
-    def give_up(self) -> None:
-        """Close the connection of a client that does not read."""
 
 
 class Backpressure:
@@ -39,14 +43,14 @@ class Backpressure:
         """
         self.bound = bound
         self._clock = clock
-        self._full: dict[Client, tuple[float, int]] = {}  # since when, and how much it holds
+        self._full: dict[Reader, tuple[float, int]] = {}  # since when, and how much it holds
         self._size = 0
-        self._held: dict[Client, None] = {}
+        self._held: dict[Publisher, None] = {}
         self._check: IDelayedCall | None = None
         self.is_high = False
         """Whether there is no room for more."""
 
-    def filled(self, client: Client, size: int) -> None:
+    def filled(self, client: Reader, size: int) -> None:
         """A client's transport is full, or full again.
 
         :param size: how many bytes it holds, about.
@@ -58,7 +62,7 @@ class Backpressure:
         if self.is_high and self._check is None:
             self._check = self._clock.callLater(PATIENCE, self._give_up)
 
-    def drained(self, client: Client) -> None:
+    def drained(self, client: Reader) -> None:
         """A client's transport has drained, or is gone."""
         _, size = self._full.pop(client, _EMPTY)
         self._size -= size
@@ -68,13 +72,13 @@ class Backpressure:
             for waiting in held:
                 waiting.resume_reading()
 
-    def hold(self, client: Client) -> None:
+    def hold(self, client: Publisher) -> None:
         """Have a client that has published wait until there is room for more."""
         if client not in self._held:
             self._held[client] = None
             client.pause_reading()
 
-    def gone(self, client: Client) -> None:
+    def gone(self, client: Any) -> None:
         """A client's connection is gone."""
         self._held.pop(client, None)
         self.drained(client)

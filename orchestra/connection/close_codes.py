@@ -21,6 +21,9 @@ GOING_AWAY = Close(1001, "going away")
 TOO_MANY_MESSAGES = Close(1008, "too many messages")
 """The client sent more messages than it may send in that time."""
 
+MAY_NOT_PUBLISH = Close(1008, "publishing is not allowed in this channel")
+"""The client sent a message where it may only listen."""
+
 INTERNAL_ERROR = Close(1011, "internal error")
 """Something failed on the server's side, and the log says what."""
 

@@ -80,7 +80,7 @@ class _Rate:
 
 
 class ActivityLog:
-    """Logs arrivals, refusals, notes and departures.
+    """Logs arrivals, refusals, notes, departures, and what was missed.
 
     They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
     :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
@@ -106,8 +106,13 @@ class ActivityLog:
         self._refusals = _Rate(
             MOVES_PER_SECOND, clock, "refusals", "Refused {refusals} more connections."
         )
+        self._gaps = _Rate(
+            MOVES_PER_SECOND, clock, "gaps", "{gaps} more musicians have missed notes."
+        )
         self.evictions = 0
-        """How many clients were too slow so far."""
+        """How many clients were closed so far because they were too slow."""
+        self.missed_messages = 0
+        """How many messages did not reach a client so far because it was too slow, or too late."""
 
     @property
     def is_played(self) -> bool:
@@ -116,7 +121,13 @@ class ActivityLog:
 
     def flush(self) -> None:
         """Log what was only counted so far."""
-        for rate in (self._notes, self._arrivals, self._departures, self._refusals):
+        for rate in (
+            self._notes,
+            self._arrivals,
+            self._departures,
+            self._refusals,
+            self._gaps,
+        ):
             rate.flush()
 
     def joined(self, peer: str, channel: str, count: int) -> None:
@@ -187,13 +198,37 @@ class ActivityLog:
                 reason=printable(reason),
             )
 
-    def evicted(self, peer: str, channel: str) -> None:
-        """A client read too slowly and is being closed."""
+    def missed(self, peer: str, channel: str, missed: int | None) -> None:
+        """Messages are missing in what a client gets: it was too slow, or came back too late.
+
+        :param missed: how many; ``None`` if that cannot be known.
+        """
+        self.missed_messages += missed or 0
+        if self._gaps.admit():
+            how_many = "some" if missed is None else missed
+            _log.warn(
+                "A musician in {channel} has missed {how_many} notes.",
+                event="missed",
+                peer=peer,
+                channel=printable(channel),
+                how_many=how_many,
+                missed=missed,
+                missed_messages=self.missed_messages,
+            )
+
+    def evicted(self, peer: str, channel: str, missed: int) -> None:
+        """A client read too slowly and is being closed.
+
+        :param missed: how many of its messages are gone.
+        """
         self.evictions += 1
+        self.missed_messages += missed
         _log.warn(
             "A musician in {channel} was too slow and is asked to leave.",
             event="evicted",
             peer=peer,
             channel=printable(channel),
+            missed=missed,
             evictions=self.evictions,
+            missed_messages=self.missed_messages,
         )

@@ -11,6 +11,9 @@ from orchestra.refusal import RefusedError
 UNIX = "unix"
 """Stands for whoever connects through a UNIX socket, and so has no address."""
 
+ANY = "*"
+"""Stands for all addresses."""
+
 ALLOWED = "an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix"
 """What a trusted proxy can be given as, in words."""
 
@@ -19,6 +22,44 @@ _PAIR = re.compile(
     r"""[ \t]*(?:([\w!#$%&'*+.^`|~-]+)=([\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*")[ \t]*)?([;,]|$)""",
     re.ASCII,
 )
+
+
+class Addresses:
+    """A set of addresses, given one by one or as networks."""
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        """
+        :param networks: addresses such as ``10.0.0.1``, networks such as ``10.0.0.0/8``,
+            ``unix`` for UNIX sockets, or ``*`` for all.
+        :raises ValueError: if one is none of these.
+        """
+        self._all = False
+        self._unix = False
+        self._networks: list[IPv4Network | IPv6Network] = []
+        for network in networks:
+            if network == ANY:
+                self._all = True
+            elif network == UNIX:
+                self._unix = True
+            else:
+                self._networks.append(ip_network(network))
+
+    def __contains__(self, address: str) -> bool:
+        """Whether an address is among them.
+
+        :param address: as :func:`plain` returns it.
+        """
+        if self._all:
+            return True
+        if address == UNIX:
+            return self._unix
+        if not self._networks:
+            return False
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
 
 
 class TrustedProxies:
@@ -35,31 +76,20 @@ class TrustedProxies:
             ``unix`` for UNIX sockets.
         :raises ValueError: if one is none of these.
         """
-        self._unix = False
-        self._networks: list[IPv4Network | IPv6Network] = []
-        for network in networks:
-            if network == UNIX:
-                self._unix = True
-                continue
-            try:
-                self._networks.append(ip_network(network))
-            except ValueError as error:
-                raise ValueError(f"trusted proxy: {error}; must be {ALLOWED}") from None
+        networks = tuple(networks)
+        try:
+            if ANY in networks:
+                raise ValueError("not all addresses can be believed")
+            self._addresses = Addresses(networks)
+        except ValueError as error:
+            raise ValueError(f"trusted proxy: {error}; must be {ALLOWED}") from None
 
     def trusts(self, address: str) -> bool:
         """Whether an address is that of a trusted proxy.
 
         :param address: as :func:`plain` returns it.
         """
-        if address == UNIX:
-            return self._unix
-        if not self._networks:
-            return False
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._networks)
+        return address in self._addresses
 
     def client(self, peer: str, headers: Mapping[str, str]) -> str:
         """Whose request it is.
@@ -93,6 +123,15 @@ class TrustedProxies:
             if not self.trusts(address):
                 break
         return address
+
+
+def address_of(peer: object) -> str:
+    """The address at the other end of a connection, or :data:`UNIX`.
+
+    :param peer: an address of Twisted's.
+    """
+    host: str | None = getattr(peer, "host", None)
+    return UNIX if host is None else plain(host)
 
 
 def plain(address: str) -> str:

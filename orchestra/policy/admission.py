@@ -51,10 +51,14 @@ class Admission:
             whoever connects through a UNIX socket has no address.
         :raises RefusedError: if the address has no more places.
         """
-        if not self._per_address.limit or address == UNIX or self.proxies.trusts(address):
+        if not self._per_address.limit or not self.counts(address):
             return False
         self._per_address.enter(address)
         return True
+
+    def counts(self, address: str) -> bool:
+        """Whether what an address does is held against it: not if it stands for others."""
+        return address != UNIX and not self.proxies.trusts(address)
 
     def leave(self, address: str) -> None:
         """Give a place back."""

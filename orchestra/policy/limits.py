@@ -73,3 +73,36 @@ class TokenBucket:
         taken = min(wanted, int(self._tokens))
         self._tokens -= taken
         return taken
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as if nothing had been let through."""
+        return self._tokens + (now - self._at) * self.rate >= self.burst
+
+
+class RatePerAddress:
+    """Lets events of each address through at a rate.
+
+    It is for those who come with a connection for each event, or share one.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, float, float], TokenBucket] = {}
+
+    def take(self, address: str, rate: float, burst: float, now: float) -> bool:
+        """Whether an event that happens now is let through.
+
+        :param rate: events per second.
+        :param burst: events at once, 1 or more.
+        :param now: seconds.
+        """
+        key = _household(address), rate, burst
+        # Whose bucket is full is as good as new; those that were not used for longest come first.
+        while self._buckets and next(iter(self._buckets.values())).is_full(now):
+            del self._buckets[next(iter(self._buckets))]
+        bucket = self._buckets.pop(key, None) or TokenBucket(rate, burst, now)
+        self._buckets[key] = bucket
+        return bucket.take(1, now) == 1
+
+    def __len__(self) -> int:
+        """How many addresses have had an event let through lately."""
+        return len(self._buckets)

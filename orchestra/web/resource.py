@@ -1,21 +1,44 @@
-"""The server as a resource of somebody's web site."""
+"""A channel's URL: as a resource of the server's own site, or of somebody else's."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.resource import WebSocketResource
-from twisted.web.server import Request
+from autobahn.twisted.util import peer2str
+from twisted.web.server import NOT_DONE_YET, Request
+
+from orchestra.dialects.event_stream import CONTENT_TYPE
+from orchestra.policy.addresses import address_of
+from orchestra.position import Position
+from orchestra.refusal import RefusedError
+from orchestra.urls import Target, parse_target
+from orchestra.web.answers import (
+    METHODS,
+    answer_json,
+    body,
+    headers_of,
+    let_page_ask,
+    let_page_read,
+    refuse,
+)
+from orchestra.web.event_stream import HEADERS, EventStream
+from orchestra.web.handover import hand_over
+from orchestra.web.publishing import content_of, key_of
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
+_NO_HTTP_1 = RefusedError(426, "this needs HTTP/1.1 here: there is no connection to take over")
+
 
 class OrchestraResource(WebSocketResource):
-    """Mounts a factory at a path of a twisted.web site.
+    """Serves the channels of a factory: WebSockets, event streams, POST and presence.
 
-    What follows that path names the channel: with ``root.putChild(b"live", resource)``,
-    ``/live/strings`` is the channel ``strings`` and ``/live`` is ``main``.
+    Mounted at a path of a twisted.web site, what follows that path names the channel: with
+    ``root.putChild(b"live", resource)``, ``/live/strings`` is the channel ``strings``, and
+    ``/live`` is ``main``.
 
     A resource neither starts nor stops anything; an :class:`orchestra.OrchestraService` without
     endpoints sees the clients off when the application stops.
@@ -28,17 +51,125 @@ class OrchestraResource(WebSocketResource):
         super().__init__(factory)
 
     def render(self, request: Request) -> int | bytes:
-        """Take the connection over from the site."""
-        transport: Any = request.channel.transport
-        if transport is None:  # HTTP/2 has no connection to take over
-            request.setResponseCode(426)
-            request.setHeader(b"Upgrade", b"websocket")
-            request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
-            return b"WebSocket needs HTTP/1.1 here\n"
+        """Serve a request."""
+        factory = self._factory
         path, question, query = request.uri.partition(b"?")
         segments = path.split(b"/")[1 + len(request.prepath or ()) :]
         request.uri = b"/" + b"/".join(segments) + question + query
-        # The site's HTTP channel is the transport's producer; the client's protocol is to be.
-        transport.unregisterProducer()
+        headers = headers_of(request)
+        peer = peer2str(request.channel)
+        try:
+            if request.method == b"GET" and "websocket" in headers.get("upgrade", "").lower():
+                return self._take_over(request)
+            address = factory.whose(request.getClientAddress(), headers)
+            if address != address_of(request.getClientAddress()):
+                peer = address  # which a proxy has told
+            factory.admission.check(headers)
+            let_page_read(request, headers)
+            answer = self._serve(request, headers, address, peer)
+            return answer if isinstance(answer, int) else body(request, answer)
+        except RefusedError as error:
+            return body(request, refuse(factory, request, peer, error))
+
+    def _serve(
+        self, request: Request, headers: dict[str, str], address: str, peer: str
+    ) -> int | bytes:
+        method = request.method
+        if method == b"OPTIONS":
+            return self._options(request)
+        target = parse_target(request.uri.decode("iso-8859-1"))
+        if method in (b"GET", b"HEAD"):
+            if CONTENT_TYPE in headers.get("accept", ""):
+                return self._stream(request, headers, peer)
+            if target.presence is not None:
+                return self._presence(request, target)
+            raise RefusedError(426, f"connect with a WebSocket, or accept {CONTENT_TYPE}")
+        if method == b"POST":
+            content, key = content_of(_body(request), headers), key_of(headers)
+            message, before = self._factory.post(address, peer, target.channel, content, key)
+            if before:
+                request.setHeader("Idempotent-Replayed", "true")
+            return answer_json(request, {"offset": message.offset, "epoch": message.epoch})
+        raise RefusedError(405, f"the method must be one of {METHODS}")
+
+    def _options(self, request: Request) -> bytes:
+        request.setResponseCode(204)
+        request.setHeader("Allow", METHODS)
+        let_page_ask(request)
+        return b""
+
+    def _presence(self, request: Request, target: Target) -> bytes:
+        presence = self._factory.hub.presence(target.channel)
+        known: dict[str, Any] = {"clients": len(presence), "identities": presence.identities}
+        if target.presence != "count":
+            known["members"] = [member.described() for member in presence]
+        return answer_json(request, known)
+
+    def _stream(self, request: Request, headers: dict[str, str], peer: str) -> int | bytes:
+        factory = self._factory
+        if request.method == b"HEAD":
+            for name, value in HEADERS.items():
+                request.setHeader(name, value)
+            return b""
+        channel = request.channel
+        if channel.transport is None:
+            raise _NO_HTTP_1
+        if factory.is_full:
+            raise RefusedError(503, "the server is full")
+        self._give_up_place(channel)
+        stream = EventStream(factory, peer)
+        stream.transport = channel.transport
+        factory.admit(stream, headers, request.uri.decode("iso-8859-1"))
+        if "last-event-id" in headers:
+            stream.target = _resumed(stream.target, headers["last-event-id"])
+        pages = [
+            (name.decode(), value.decode("iso-8859-1"))
+            for name, values in request.responseHeaders.getAllRawHeaders()
+            for value in values
+            if name.lower().startswith((b"access-control-", b"vary"))
+        ]
+        hand_over(self._give_up_transport(channel), stream)
+        stream.begin(pages)
+        return NOT_DONE_YET
+
+    def _take_over(self, request: Request) -> int | bytes:
+        channel = request.channel
+        transport: Any = channel.transport
+        if transport is None:
+            raise _NO_HTTP_1
+        self._give_up_place(channel)
+        # The protocol that is built gets the request once more, and answers it.
+        self._give_up_transport(channel)
+        channel.transport = transport
         taken: int = super().render(request)
         return taken
+
+    @staticmethod
+    def _give_up_place(channel: Any) -> None:
+        if hasattr(channel, "give_up_place"):  # it is one of the server's own site
+            channel.give_up_place()
+
+    @staticmethod
+    def _give_up_transport(channel: Any) -> Any:
+        if hasattr(channel, "give_up_transport"):
+            return channel.give_up_transport()
+        transport, channel.transport = channel.transport, None
+        # The site's HTTP channel is the transport's producer; the client's protocol is to be.
+        transport.unregisterProducer()
+        return transport
+
+
+def _body(request: Request) -> bytes:
+    content: Any = request.content
+    text: bytes = content.read()
+    return text
+
+
+def _resumed(target: Target, last_event_id: str) -> Target:
+    # It is what the client was told last, whatever its URL asks for. If it was not told by this
+    # server it is a place that is gone, and no reason never to come in.
+    try:
+        since = Position.parse(last_event_id)
+    except ValueError:
+        since = Position("", 0)
+    return replace(target, since=since)

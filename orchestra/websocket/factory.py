@@ -15,20 +15,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
-from orchestra.connection.close_codes import GOING_AWAY, TOO_MANY_MESSAGES
+from orchestra.connection.client import Client
+from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.dialects.raw import PREFIX, RawDialect
-from orchestra.hub import Hub
+from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Message
 from orchestra.observe.activity import ActivityLog
-from orchestra.policy.addresses import UNIX, plain
+from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
-from orchestra.policy.limits import TokenBucket
+from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
+from orchestra.settings import NOTHING, ChannelSettings
 from orchestra.urls import MAIN, parse_target
+from orchestra.web.site import OrchestraSite
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.opening import class_attributes
@@ -155,26 +158,39 @@ class OrchestraFactory(WebSocketServerFactory):
         """The timers of its connections."""
         self.admission = Admission(origins, trusted_proxies, max_connections_per_address)
         """Who is let in."""
-        self.max_message_rate = max_message_rate
-        self.message_burst = message_burst or max(1, ceil(max_message_rate))
+        self.defaults = ChannelSettings(
+            prefix=prefix,
+            max_message_size=max_message_size,
+            max_message_rate=max_message_rate,
+            message_burst=message_burst,
+            max_connections=0,
+        )
+        """What holds for channels for which nothing else is set."""
+        self._rates = RatePerAddress()
         self.turns = Turns(self.reactor)
         """What keeps one client's flood from holding up the others."""
         self.hub = Hub() if hub is None else hub
-        self.hub.bind(partial(self.reactor.callLater, 0), self._report)
+        for settings in self.hub.rules.all:
+            Addresses(settings.publishers)  # raises, if one is none
+        self.hub.bind(
+            partial(self.reactor.callLater, 0), self._report, later=self.reactor.callLater
+        )
         self.compress = compress
         """Whether messages are compressed for clients that offer it."""
-        self._dialect = RawDialect(prefix)
-        self._encodings: dict[int, IEncoding] = {0: FrameEncoding(self._dialect)}
+        self._encodings: dict[tuple[str, int], IEncoding] = {}
         self.backpressure = Backpressure(max_buffered, self.reactor)
         """What holds publishers back when too much waits for slow readers."""
         self.activity = ActivityLog(self.reactor)
         """Where what happens among the clients is logged."""
         self.max_connections = max_connections
-        self.clients: set[OrchestraProtocol] = set()
-        """Every client that has shaken hands and whose connection is not gone."""
+        self.clients: set[Client] = set()
+        """Everyone who listens, on a connection that is not gone: WebSockets that have shaken
+        hands, and event streams."""
         self.accepting = True
         """Whether new clients are let in."""
         self._drained: list[Deferred[None]] = []
+        self.site = OrchestraSite(self)
+        """What serves requests for anything but a WebSocket."""
 
     def setProtocolOptions(self, *values: Any, **options: Any) -> None:
         """Set options of Autobahn's; they hold for connections that come after that."""
@@ -187,7 +203,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
         """
         if not self._leaves_files(1):
-            self.activity.refused(_address(addr), 503, "no more files can be open")
+            self.activity.refused(address_of(addr), 503, "no more files can be open")
             return None
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
@@ -195,33 +211,57 @@ class OrchestraFactory(WebSocketServerFactory):
             self._configured = type(name, bases, class_attributes(self, self.protocol))
         return self._configured()
 
-    def admit(self, client: OrchestraProtocol, headers: Mapping[str, str]) -> None:
-        """Let a client in that has sent a correct handshake.
+    def settings(self, channel: str) -> ChannelSettings:
+        """What holds for a channel, with nothing left open but its retention."""
+        settings = self.hub.settings(channel)
+        return self.defaults if settings is NOTHING else settings.over(self.defaults)
 
-        :param headers: of its request, by their names in lower case.
-        :raises RefusedError: if it may not come in.
+    def whose(self, peer: IAddress | None, headers: Mapping[str, str]) -> str:
+        """Whose request it is, while any are served.
+
+        :param peer: the other end of the connection.
+        :param headers: of the request, by their names in lower case.
+        :returns: an address.
+        :raises RefusedError: if none are served any more, or a trusted proxy forwards what cannot
+            be understood.
         """
         if not self.accepting:
             raise RefusedError(503, "the server is shutting down")
-        peer = _address(client.transport.getPeer())
-        address = self.admission.address(peer, headers)
-        if address != peer:
+        return self.admission.address(address_of(peer), headers)
+
+    def admit(self, client: Client, headers: Mapping[str, str], uri: str) -> None:
+        """Let a client in that wants to listen.
+
+        :param headers: of its request, by their names in lower case.
+        :param uri: the request's target.
+        :raises RefusedError: if it may not come in.
+        """
+        peer = client.transport.getPeer()
+        address = self.whose(peer, headers)
+        if address != address_of(peer):
             client.peer = address  # which the log has as well, should it be refused
         self.admission.check(headers)
-        client.target = parse_target(client.http_request_uri)
+        client.target = parse_target(uri)
+        channel = client.target.channel
+        settings = self.settings(channel)
+        if settings is not self.defaults:
+            client.may_publish = address in Addresses(settings.publishers)
+            if 0 < (settings.max_connections or 0) <= len(self.hub.presence(channel)):
+                raise RefusedError(503, "the channel is full")
         if self.admission.enter(address):
             client.address = address
 
-    def register(self, client: OrchestraProtocol) -> None:
-        """Take in a client that has shaken hands."""
-        if self.max_message_rate:
+    def register(self, client: Client) -> None:
+        """Take in a client that begins to listen."""
+        settings = self.settings(client.target.channel)
+        if settings.max_message_rate:
             client.allowance = TokenBucket(
-                self.max_message_rate, self.message_burst, self.reactor.seconds()
+                settings.max_message_rate, _burst(settings), self.reactor.seconds()
             )
         self.clients.add(client)
         self.activity.joined(client.peer, client.target.channel, len(self.clients))
 
-    def unregister(self, client: OrchestraProtocol, code: int | None, reason: str | None) -> None:
+    def unregister(self, client: Client, code: int | None, reason: str | None) -> None:
         """Forget a client whose connection is gone; one that never was registered is no news.
 
         :param code: the close code of whoever closed first.
@@ -240,14 +280,21 @@ class OrchestraFactory(WebSocketServerFactory):
             for waiting in drained:
                 waiting.callback(None)
 
-    def encoding(self, window_bits: int = 0) -> IEncoding:
+    def encoding(self, window_bits: int = 0, channel: str = MAIN) -> IEncoding:
         """What the subscribers of clients share, so that each message is framed once for all.
 
         :param window_bits: of the compression that the clients agreed to; 0 for none.
         """
-        if window_bits not in self._encodings:
-            self._encodings[window_bits] = DeflatedFrameEncoding(self._dialect, window_bits)
-        return self._encodings[window_bits]
+        prefix = self.settings(channel).prefix or ""
+        encoding = self._encodings.get((prefix, window_bits))
+        if encoding is None:
+            dialect = RawDialect(prefix)
+            if window_bits:
+                encoding = DeflatedFrameEncoding(dialect, window_bits)
+            else:
+                encoding = FrameEncoding(dialect)
+            self._encodings[prefix, window_bits] = encoding
+        return encoding
 
     @property
     def is_full(self) -> bool:
@@ -267,6 +314,9 @@ class OrchestraFactory(WebSocketServerFactory):
 
         :param contents: messages that were read, their text checked to be UTF-8.
         """
+        if not client.may_publish:
+            client.close(MAY_NOT_PUBLISH)
+            return
         admitted = contents
         if client.allowance is not None:
             admitted = contents[: client.allowance.take(len(contents), self.reactor.seconds())]
@@ -278,6 +328,40 @@ class OrchestraFactory(WebSocketServerFactory):
             client.close(TOO_MANY_MESSAGES)
         elif self.backpressure.is_high:
             self.backpressure.hold(client)
+
+    def post(
+        self, address: str, peer: str, channel: str, content: Content, key: str | None
+    ) -> tuple[Message, bool]:
+        """Publish what somebody sent who does not listen.
+
+        :param address: whose request it is.
+        :param peer: the same for the log.
+        :param content: text is checked to be UTF-8.
+        :param key: an idempotency key.
+        :returns: the message, and whether it was published before.
+        :raises RefusedError: if it may not be published.
+        """
+        settings = self.settings(channel)
+        if settings is not self.defaults and address not in Addresses(settings.publishers):
+            raise RefusedError(403, "this address may not publish in the channel")
+        payload, is_binary = content
+        if 0 < (settings.max_message_size or 0) < len(payload):
+            raise RefusedError(413, f"a message must be {settings.max_message_size} bytes or less")
+        if self.backpressure.is_high:
+            raise RefusedError(503, "slow readers have to catch up first")
+        if key is not None and self.hub.published(channel, key) is not None:
+            try:
+                return self.hub.publish(channel, *content, idempotency_key=key), True
+            except KeyReusedError as error:
+                raise RefusedError(422, str(error)) from None
+        if settings.max_message_rate and self.admission.counts(address):
+            rate, now = settings.max_message_rate, self.reactor.seconds()
+            if not self._rates.take(address, rate, _burst(settings), now):
+                raise RefusedError(429, TOO_MANY_MESSAGES.reason)
+        self.activity.notes(peer, channel, len(self.clients), [content])
+        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key)
+        self.hub.relieve()
+        return message, False
 
     def broadcast(self, payload: bytes, isBinary: bool = False, channel: str = MAIN) -> Message:
         """Play a message to everyone in a channel: :meth:`Hub.publish` by another name.
@@ -297,6 +381,7 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         self.accepting = False
         self.hub.flush()  # once for all, rather than once for each client that finishes
+        self.site.close_idle()
         for client in tuple(self.clients):
             client.close(GOING_AWAY)
         if not self.clients:
@@ -323,6 +408,5 @@ class OrchestraFactory(WebSocketServerFactory):
             client.abort()
 
 
-def _address(peer: IAddress | None) -> str:
-    host: str | None = getattr(peer, "host", None)
-    return UNIX if host is None else plain(host)
+def _burst(settings: ChannelSettings) -> float:
+    return settings.message_burst or max(1, ceil(settings.max_message_rate or 0))

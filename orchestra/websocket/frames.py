@@ -40,7 +40,7 @@ class FrameEncoding:
         # What goes before a payload of a size and a kind: the header, and what the dialect adds.
         self._before = lru_cache(1024)(partial(_before, dialect))
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> bytes:
         """The messages' frames, one after the other."""
         before = self._before
         parts: list[bytes] = []
@@ -68,7 +68,7 @@ class DeflatedFrameEncoding:
         self._dialect = dialect
         self._deflater = Deflater(window_bits)
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> bytes:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> bytes:
         """The messages' frames, one after the other."""
         parts: list[bytes] = []
         for content, is_binary, _, _ in entries:

@@ -24,6 +24,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
+from orchestra.policy.addresses import address_of
+from orchestra.refusal import RefusedError
 from orchestra.websocket.utf8 import TextCheck
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ _HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
 _ANY_HOST = re.compile(r"([\w.~%-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?", re.ASCII)  # RFC 9110 section 7.2
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 _ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
+
+# A request that is for a WebSocket, well or badly put. What others upgrade to is not spoken here.
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r]*websocket", re.IGNORECASE)
 
 # What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3, RFC 6585).
 _REFUSAL_HEADERS = {
@@ -212,8 +217,6 @@ class OpeningProtocol(WebSocketServerProtocol):
             self.failHandshake("another request came before the answer to the first")
         elif not _HEAD.fullmatch(self.data, 0, size):
             self.failHandshake("the request's head is malformed")
-        elif self.factory.is_full:
-            self.failHandshake("the server is full", 503)
         else:
             self._read_request()
 
@@ -225,6 +228,12 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     def _read_request(self) -> None:
         handshake = self._read_directly()
+        if handshake is None and not _UPGRADE.search(self.data):
+            self._hand_over()
+            return
+        if self.factory.is_full:
+            self.failHandshake("the server is full", 503)
+            return
         if handshake is not None:
             self._shake_hands(handshake)
             return
@@ -236,6 +245,22 @@ class OpeningProtocol(WebSocketServerProtocol):
             super().processHandshake()
         finally:
             del vars(self)["onConnect"]
+
+    def _hand_over(self) -> None:
+        # It is for no WebSocket, and so for the site, which answers what may come after it, too.
+        address = address_of(self.transport.getPeer())
+        try:
+            place = address if self.factory.admission.enter(address) else None
+        except RefusedError as error:
+            self.failHandshake(str(error), error.status)
+            return
+        if self.openHandshakeTimeoutCall is not None:
+            self.openHandshakeTimeoutCall.cancel()
+        data, self.data = self.data, b""
+        self.state = self.STATE_CLOSED
+        self.factory.countConnections -= 1
+        self.transport.unregisterProducer()
+        self.factory.site.take_over(self.transport, data, place)
 
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
         decision: Deferred[Any] = maybeDeferred(self._ask, request)

@@ -243,7 +243,7 @@ from orchestra.websocket.frames import FrameEncoding
 
 
 class Broken(FrameEncoding):
-    def encode(self, entries, offsets):
+    def encode(self, entries, offsets, epoch):
         raise RuntimeError("a broken encoding")
 
 

@@ -25,7 +25,7 @@ from tests.outlets import Outlet, Payloads
 class BrokenEncoding(Payloads):
     """An encoding with a bug."""
 
-    def encode(self, entries: Sequence[Entry], offsets: Sequence[int]) -> list[bytes]:
+    def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> list[bytes]:
         raise RuntimeError("no score")
 
 

@@ -56,7 +56,7 @@ def test_messages_are_joined_frames(contents: list[tuple[bytes, bool]]) -> None:
     encoding = FrameEncoding(RawDialect("> "))
     assert verifyObject(IEncoding, encoding)
     entries = [(payload, is_binary, None, 0.0) for payload, is_binary in contents]
-    frames = parse(encoding.encode(entries, range(1, len(entries) + 1)))
+    frames = parse(encoding.encode(entries, range(1, len(entries) + 1), "epoch"))
     assert [(f.opcode is Opcode.BINARY, bytes(f.data)) for f in frames] == [
         (is_binary, payload if is_binary else b"> " + payload) for payload, is_binary in contents
     ]

@@ -1,0 +1,97 @@
+"""How requests are answered: refusals, JSON, and what goes with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from twisted.web.server import Request
+
+from orchestra.refusal import RefusedError
+
+if TYPE_CHECKING:
+    from orchestra.websocket.factory import OrchestraFactory
+
+METHODS = "GET, HEAD, POST, OPTIONS"
+"""What can be done with a channel's URL."""
+
+TEXT = "text/plain; charset=utf-8"
+
+# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3, RFC 6585).
+_WITH = {
+    405: ("Allow", METHODS),
+    426: ("Upgrade", "websocket"),
+    429: ("Retry-After", "1"),
+    503: ("Retry-After", "1"),
+}
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """The headers of a request by their names in lower case, those that came twice joined."""
+    return {
+        name.decode("iso-8859-1").lower(): ",".join(value.decode("iso-8859-1") for value in values)
+        for name, values in request.requestHeaders.getAllRawHeaders()
+    }
+
+
+def let_page_read(request: Request, headers: Mapping[str, str]) -> None:
+    """Let the page that a request comes from read the answer (Fetch standard, section 3.2).
+
+    :param headers: of the request, whose origin is allowed.
+    """
+    request.responseHeaders.addRawHeader("Vary", "Origin")
+    if "origin" in headers:
+        request.setHeader("Access-Control-Allow-Origin", headers["origin"])
+        request.setHeader("Access-Control-Expose-Headers", "Idempotent-Replayed, Retry-After")
+
+
+def let_page_ask(request: Request) -> None:
+    """Tell what a page of an allowed origin may send."""
+    request.setHeader("Access-Control-Allow-Methods", METHODS)
+    request.setHeader(
+        "Access-Control-Allow-Headers",
+        "Accept, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID",
+    )
+    request.setHeader("Access-Control-Max-Age", "600")
+
+
+def refuse(factory: OrchestraFactory, request: Request, peer: str, error: RefusedError) -> bytes:
+    """Answer with a status and a reason, and log that.
+
+    :param peer: whose request it is, for the log.
+    :returns: the body.
+    """
+    factory.activity.refused(peer, error.status, str(error))
+    request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
+    for name, value in refusal_headers(error.status):
+        request.setHeader(name, value)
+    return f"{error}\n".encode()
+
+
+def refusal_headers(status: int) -> list[tuple[str, str]]:
+    """What goes with the reason of a refusal."""
+    return [
+        ("Content-Type", TEXT),
+        ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
+        *([_WITH[status]] if status in _WITH else []),
+    ]
+
+
+def answer_json(request: Request, value: Any) -> bytes:
+    """Answer with a JSON value that is true only now.
+
+    :returns: the body.
+    """
+    request.setHeader("Content-Type", "application/json")
+    request.setHeader("Cache-Control", "no-store")
+    return json.dumps(value).encode() + b"\n"
+
+
+def body(request: Request, body: bytes) -> bytes:
+    """The body of an answer: none for HEAD, of which twisted.web would log that it is too much."""
+    if request.method == b"HEAD":
+        request.setHeader("Content-Length", str(len(body)))
+        return b""
+    return body

@@ -1,0 +1,193 @@
+"""One event stream: an HTTP response without an end, and a subscriber of the hub behind it."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from random import uniform
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+from zope.interface import implementer
+
+from orchestra.connection.client import Client
+from orchestra.connection.close_codes import Close
+from orchestra.connection.timers import Timer
+from orchestra.dialects.event_stream import (
+    CONTENT_TYPE,
+    HEARTBEAT,
+    EventEncoding,
+    MoveEncoding,
+    comment,
+    gap,
+    moves_missed,
+    opening,
+)
+from orchestra.interfaces import IOutlet
+from orchestra.position import Position
+from orchestra.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from orchestra.websocket.factory import OrchestraFactory
+
+RETRY = 1.0, 3.0
+"""Between how many seconds after its end clients come back to a stream. Each is told another
+number, so that they do not come all at once."""
+
+HEADERS = {
+    "Content-Type": CONTENT_TYPE,
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # or nginx waits until it has a page full
+    "X-Content-Type-Options": "nosniff",
+}
+"""What goes with a stream."""
+
+# The same for all, since it is by the object that subscribers share what is encoded.
+_EVENTS = EventEncoding()
+_MOVES = MoveEncoding()
+
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+
+
+class EventStream(Client, Protocol):
+    """A client that listens by an event stream, on a connection of its own from then on.
+
+    The response ends with the connection (RFC 9112 section 6.3), so that the bytes of an event are
+    the same for all streams, and go the same short way as the frames of WebSockets.
+    """
+
+    transport: Any
+    _watcher: _Watcher | None = None
+    _heartbeat: Timer | None = None
+    _backstop: Timer | None = None
+    _closed: Close | None = None
+
+    def __init__(self, factory: OrchestraFactory, peer: str) -> None:
+        self.factory = factory
+        self.peer = peer
+
+    def connectionMade(self) -> None:
+        """Take over the transport."""
+        self.factory.countConnections += 1
+        self._notice_absence()
+        self.open_outflow()
+
+    def begin(self, headers: list[tuple[str, str]]) -> None:
+        """Answer the request, and start to listen.
+
+        :param headers: that go with the answer, beside those of every stream.
+        """
+        subscriber = self.join(_EVENTS)
+        lines = [
+            "HTTP/1.1 200 OK",
+            f"Date: {datetimeToString().decode()}",
+            *[f"{name}: {value}" for name, value in [*HEADERS.items(), *headers]],
+            "Connection: close",
+        ]
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("iso-8859-1")
+        self.write(head + opening(uniform(*RETRY), subscriber.position))
+        if self.target.presence is not None:
+            self._watcher = _Watcher(self)
+        self._set_heartbeat()
+        self.listen()
+
+    def listen(self) -> None:
+        """Begin to read."""
+        if self._watcher is not None and not self._outflow.full:
+            self._watcher.subscriber.resume()
+        super().listen()
+
+    def _notice_absence(self) -> None:
+        # A peer that is gone without a word is noticed as soon as it would be by pings.
+        its_socket = getattr(self.transport, "socket", None)
+        seconds = self.factory.autoPingInterval + self.factory.autoPingTimeout
+        if isinstance(its_socket, socket.socket) and _USER_TIMEOUT is not None:
+            with suppress(OSError):  # it is no TCP socket
+                milliseconds = round(1000 * seconds)
+                its_socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
+
+    def _set_heartbeat(self) -> None:
+        interval = self.factory.autoPingInterval
+        if interval:
+            self._heartbeat = self.factory.timers.call_later(interval, self._beat)
+
+    def _beat(self) -> None:
+        if not self._outflow.full:
+            self.write(HEARTBEAT)
+        self._set_heartbeat()
+
+    # The outlet.
+
+    def gap(self, missed: int | None, position: Position) -> None:
+        """Tell the client that it has missed something."""
+        super().gap(missed, position)
+        self.write(gap(missed, position))
+
+    def _filled(self) -> None:
+        super()._filled()
+        if self._watcher is not None:
+            self._watcher.subscriber.pause()
+
+    def send_first(self) -> None:
+        """Read on who came and left."""
+        if self._watcher is not None:
+            self._watcher.subscriber.resume()
+
+    # The way out.
+
+    def say_farewell(self, close: Close) -> None:
+        """End the stream: all is written that goes before that."""
+        if self._closed is None:
+            self._closed = close
+            self._stop()
+            self.write(comment(close.reason))
+            self._outflow.close()
+            timeout = self.factory.closeHandshakeTimeout
+            if timeout:
+                self._backstop = self.factory.timers.call_later(timeout, self.abort)
+
+    def _stop(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            self.factory.hub.unsubscribe(watcher.subscriber)
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Ignore what comes after the request: there is nothing more to ask for."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone: leave the channel and the factory."""
+        self.factory.countConnections -= 1
+        self._stop()
+        if self._backstop is not None:
+            self._backstop.cancel()
+        code, text = (None, None) if self._closed is None else self._closed
+        self.leave(code, text)
+
+
+@implementer(IOutlet)
+class _Watcher:
+    """A second subscriber, for a stream that asks who comes and leaves."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self.write = stream.write
+        self.send = stream.send
+        channel = stream.target.channel
+        self.subscriber: Subscriber = stream.factory.hub.attach_watcher(channel, self, _MOVES)
+
+    def gap(self, missed: int | None, position: Position) -> None:
+        """Tell the client, who can ask anew who is there."""
+        self.write(moves_missed(missed))
+
+    def evict(self, missed: int) -> None:
+        """It does not come to that: who is slow goes on further ahead."""
+
+    def fail(self) -> None:
+        """The stream's own subscriber learns of it as well."""
+
+    def end(self) -> None:
+        """It is never asked to finish."""
