@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
@@ -28,6 +29,13 @@ MOVES = Retention(messages=1000, bytes=256 * 1024, age=60.0)
 
 SWEEP = 200
 """How many channels are looked at in a turn for what is out of retention."""
+
+
+class Call(Protocol):
+    """Something that will be called, unless it is cancelled."""
+
+    def cancel(self) -> None:
+        """Have it not be called."""
 
 
 class KeyReusedError(ValueError):
@@ -75,8 +83,8 @@ class Hub:
         self.rules = ChannelRules(channels)
         """What is set for some channels."""
         self._wall_clock = wall_clock
-        self._later: Callable[[float, Callable[[], None]], object] | None = None
-        self._next_sweep: float | None = None
+        self._later: Callable[[float, Callable[[], None]], Call] | None = None
+        self._planned: tuple[float, Call] | None = None  # when is the next sweep
         self._report: Callable[[Exception, str], object] = _report_to_logging
         self._clock = clock
         self._end_of_turn: Callable[[Callable[[], None]], object] | None = None
@@ -94,16 +102,16 @@ class Hub:
         self,
         end_of_turn: Callable[[Callable[[], None]], object],
         report: Callable[[Exception, str], object] = _report_to_logging,
-        later: Callable[[float, Callable[[], None]], object] | None = None,
+        later: Callable[[float, Callable[[], None]], Call] | None = None,
     ) -> None:
         """Tell the hub of the event loop around it. The first call counts.
 
         :param end_of_turn: takes a function and calls it, once, when the loop's current turn is
             over; with a reactor, ``functools.partial(reactor.callLater, 0)``.
         :param report: takes what a subscriber's own code raised, and what it was that failed.
-        :param later: takes seconds and a function, and calls it then; with a reactor, its
-            ``callLater``. Without it, what is out of retention is forgotten only when something
-            is published.
+        :param later: takes seconds and a function, and calls it then, unless what it returns is
+            cancelled; with a reactor, its ``callLater``. Without it, what is out of retention is
+            forgotten only when something is published.
         """
         if self._end_of_turn is None:
             self._end_of_turn = end_of_turn
@@ -440,15 +448,22 @@ class Hub:
                 del self._checks[age]
 
     def _plan_sweep(self) -> None:
-        # For the next channel that is due, unless that is planned; not at all if there is none.
-        if self._later is not None and self._checks:
-            due = min(next(iter(checks.values())) for checks in self._checks.values())
-            if self._next_sweep is None or due < self._next_sweep:
-                self._next_sweep = due
-                self._later(max(0.0, due - self._clock()), self._swept)
+        # For the channel that is due next, and not at all if there is none.
+        if self._later is None:
+            return
+        due = min((next(iter(checks.values())) for checks in self._checks.values()), default=None)
+        if self._planned is not None:
+            planned, call = self._planned
+            if due is not None and planned <= due:
+                return
+            call.cancel()
+            self._planned = None
+        if due is not None:
+            call = self._later(max(0.0, due - self._clock()), self._swept)
+            self._planned = due, call
 
     def _swept(self) -> None:
-        self._next_sweep = None
+        self._planned = None
         self._sweep(self._clock())
         self._plan_sweep()
 
@@ -459,6 +474,7 @@ class Hub:
             del self._checks[age][channel.name]
             if not self._checks[age]:
                 del self._checks[age]
+                self._plan_sweep()
 
 
 def _message(history: History, offset: int) -> Message:
