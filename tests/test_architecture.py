@@ -30,7 +30,7 @@ CORE = (
 FLOORS = (
     ("tap",),
     ("process",),
-    ("service", "accepting"),
+    ("service", "accepting", "client"),
     ("websocket",),
     ("web",),
     ("connection",),

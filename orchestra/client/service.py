@@ -1,0 +1,413 @@
+"""The client as a service: its connections, and when they are made anew."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from twisted.application.internet import backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredLock,
+    gatherResults,
+    maybeDeferred,
+    succeed,
+)
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, readBody
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from orchestra.client.events import EventReader
+from orchestra.client.subscription import Received, Subscription
+from orchestra.position import Position
+
+SILENCE = 60.0
+"""After how many seconds without a byte a connection is taken for dead. The server sends something
+every 25, unless that is set otherwise."""
+
+CLOSING = 5.0
+"""For how many seconds it is waited, when the service stops, for connections to be closed."""
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class RequestRefusedError(Exception):
+    """The server refuses a request, and would again.
+
+    :ivar status: the HTTP status.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+
+
+class _TransientError(Exception):
+    """The server refuses a request now.
+
+    :ivar retry_after: after how many seconds it may be asked again, at the earliest.
+    """
+
+    def __init__(self, status: int, reason: str, retry_after: float) -> None:
+        super().__init__(f"{status} {reason}")
+        self.retry_after = retry_after
+
+
+class OrchestraClient(Service):
+    """Subscribes to channels of a server and publishes in them.
+
+    While the service runs, its subscriptions are connected, each by an event stream. When one
+    ends, it is made anew after a while, longer each time and never quite as long as that of
+    others, and goes on after the last message that was received. Publishing is tried until it is
+    done, with a key by which the server plays it once.
+
+    It can be subscribed and published before the service starts; that waits until then.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        agent: IAgent | None = None,
+        reactor: Any = None,
+        retry_policy: Callable[[int], float] | None = None,
+        silence: float = SILENCE,
+    ) -> None:
+        """
+        :param url: of the server, or of where it is mounted, such as ``http://localhost:8080/``.
+        :param agent: what makes requests; by default Twisted's own, with kept connections.
+        :param reactor: the global one by default.
+        :param retry_policy: how many seconds to wait after so many attempts that failed in a row;
+            by default :func:`twisted.application.internet.backoffPolicy`'s.
+        :param silence: after how many seconds without a byte a connection is taken for dead.
+        """
+        if reactor is None:
+            from twisted.internet import reactor
+        self._url = url.rstrip("/") + "/"
+        self._reactor = reactor
+        self._pool: HTTPConnectionPool | None = None
+        if agent is None:
+            self._pool = HTTPConnectionPool(reactor, persistent=True)
+            agent = Agent(reactor, pool=self._pool, connectTimeout=silence)
+        self._agent = agent
+        self._retry_policy = retry_policy or backoffPolicy()
+        self._silence = silence
+        self._subscriptions: dict[Subscription, Deferred[None] | None] = {}
+        self._publications: dict[_Publication, Deferred[Position]] = {}
+        self._streams: set[_Stream] = set()
+        self._locks: dict[str, DeferredLock] = {}
+        self._started: list[Deferred[None]] = []
+
+    # What the application asks for.
+
+    def subscribe(
+        self,
+        channel: str,
+        on_message: Callable[[Received], object] | None = None,
+        *,
+        last: int = 0,
+        since: Position | None = None,
+        on_gap: Callable[[int | None], object] | None = None,
+    ) -> Subscription:
+        """Listen to a channel.
+
+        :param on_message: called with each message; without it, iterate over what is returned.
+        :param last: begin with so many of the messages that are retained.
+        :param since: begin after this position instead.
+        :param on_gap: called when messages are missing before the next one, with how many, or
+            ``None`` if that cannot be known.
+        """
+        subscription = Subscription(channel, on_message, on_gap, self._unsubscribe, last, since)
+        self._subscriptions[subscription] = None
+        if self.running:
+            self._run(subscription)
+        return subscription
+
+    def publish(self, channel: str, payload: bytes, is_binary: bool = False) -> Deferred[Position]:
+        """Play a message in a channel, once, after those that were published there before.
+
+        :param payload: the content; text must be UTF-8.
+        :param is_binary: whether it is binary data rather than text.
+        :returns: fires with the message's position when the server has it; fails with
+            :class:`RequestRefusedError` if it does not take it. If it is cancelled, or the
+            service is stopped before that, it is not known whether the message was played.
+        """
+        publication = _Publication(channel, payload, is_binary)
+        running = Deferred.fromCoroutine(self._publish(publication))
+
+        def cancel(_: Deferred[Position]) -> None:
+            publication.is_cancelled = True
+            running.cancel()
+
+        published: Deferred[Position] = Deferred(cancel)
+        self._publications[publication] = published
+        running.addBoth(self._published, publication, published)
+        return published
+
+    def _published(
+        self,
+        result: Position | Failure,
+        publication: _Publication,
+        published: Deferred[Position],
+    ) -> None:
+        del self._publications[publication]
+        published.callback(result)  # a failure as well as a position
+
+    # The service.
+
+    def startService(self) -> None:
+        """Connect the subscriptions, and send what waits."""
+        super().startService()
+        for subscription in self._subscriptions:
+            self._run(subscription)
+        started, self._started = self._started, []
+        for waiting in started:
+            waiting.callback(None)
+
+    def stopService(self) -> Deferred[None]:
+        """End the subscriptions and close all connections.
+
+        :returns: fires when they are closed.
+        """
+        super().stopService()
+        for subscription in tuple(self._subscriptions):
+            self._unsubscribe(subscription)
+        for published in tuple(self._publications.values()):
+            published.cancel()
+            published.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        closing = [stream.closed for stream in self._streams]
+        if self._pool is not None:
+            closing.append(self._pool.closeCachedConnections())
+        closed = gatherResults(closing).addCallback(lambda _: None)
+        # A peer that is gone is not waited for.
+        return closed.addTimeout(CLOSING, self._reactor).addErrback(lambda _: None)
+
+    def _run(self, subscription: Subscription) -> None:
+        running = Deferred.fromCoroutine(self._listen(subscription))
+        self._subscriptions[subscription] = running
+        running.addErrback(self._report, subscription)
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        running = self._subscriptions.pop(subscription, None)
+        subscription.ended()
+        if running is not None:
+            running.cancel()
+
+    def _report(self, failure: Failure, subscription: Subscription) -> None:
+        if subscription not in self._subscriptions:  # it was stopped
+            failure.trap(CancelledError)
+            return
+        del self._subscriptions[subscription]
+        self._log.failure(
+            "The subscription to {channel} has failed", failure, channel=subscription.channel
+        )
+        value = failure.value
+        subscription.ended(value if isinstance(value, Exception) else RuntimeError(str(value)))
+
+    # Listening.
+
+    async def _listen(self, subscription: Subscription) -> None:
+        failed = 0
+        while subscription in self._subscriptions:
+            before = subscription.received
+            wait = 0.0
+            try:
+                await self._read(subscription)
+            except (RequestRefusedError, CancelledError):
+                raise
+            except _TransientError as error:
+                wait = error.retry_after
+            except Exception as error:
+                self._log.info(
+                    "The stream of {channel} is made anew: {error}",
+                    channel=subscription.channel,
+                    error=error,
+                )
+            failed = failed + 1 if subscription.received == before else 0
+            await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
+
+    async def _read(self, subscription: Subscription) -> None:
+        headers = Headers({"Accept": ["text/event-stream"], "Cache-Control": ["no-cache"]})
+        url = self._channel_url(subscription.channel)
+        if subscription.received is not None:
+            headers.setRawHeaders("Last-Event-ID", [str(subscription.received)])
+        elif subscription.last:
+            url += f"?last={subscription.last}"
+        response = await self._request("GET", url, headers)
+        stream = _Stream(subscription, self._reactor, self._silence)
+        self._streams.add(stream)
+        stream.closed.addCallback(lambda _: self._streams.discard(stream))
+        response.deliverBody(stream)
+        await stream.done
+
+    # Publishing.
+
+    async def _publish(self, publication: _Publication) -> Position:
+        channel = publication.channel
+        lock = self._locks.setdefault(channel, DeferredLock())
+        await lock.acquire()
+        try:
+            if not self.running:
+                waiting: Deferred[None] = Deferred()
+                self._started.append(waiting)
+                await waiting
+            return await self._post_until_done(publication)
+        finally:
+            lock.release()
+            if not lock.locked:
+                self._locks.pop(channel, None)
+
+    async def _post_until_done(self, publication: _Publication) -> Position:
+        url = self._channel_url(publication.channel)
+        kind = "application/octet-stream" if publication.is_binary else "text/plain; charset=utf-8"
+        headers = Headers({"Content-Type": [kind], "Idempotency-Key": [publication.key]})
+        failed = 0
+        while not publication.is_cancelled:
+            wait = 0.0
+            try:
+                response = await self._request("POST", url, headers, publication.payload)
+                answer = json.loads(await self._body(response))
+                return Position(answer["epoch"], answer["offset"])
+            except RequestRefusedError:
+                raise
+            except _TransientError as error:
+                wait = error.retry_after
+            except Exception as error:
+                self._log.info("Publishing is tried again: {error}", error=error)
+            await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
+            failed += 1
+        raise CancelledError
+
+    # Requests.
+
+    def _channel_url(self, channel: str) -> str:
+        return self._url + quote(channel)
+
+    async def _request(
+        self, method: str, url: str, headers: Headers, payload: bytes | None = None
+    ) -> IResponse:
+        body = None if payload is None else _Body(payload)
+        asking = maybeDeferred(
+            self._agent.request, method.encode(), url.encode(), headers, body
+        ).addTimeout(self._silence, self._reactor)
+        response: IResponse = await asking
+        if response.code == 200:
+            return response
+        reason = (await self._body(response))[:200].decode(errors="replace").strip()
+        if response.code not in _TRANSIENT:
+            raise RequestRefusedError(response.code, reason)
+        (after,) = response.headers.getRawHeaders("Retry-After", ["0"])[:1]
+        retry_after = min(float(after), self._silence) if after.isdigit() else 0.0
+        raise _TransientError(response.code, reason, retry_after)
+
+    async def _body(self, response: IResponse) -> bytes:
+        return await readBody(response).addTimeout(self._silence, self._reactor)
+
+
+class _Publication:
+    """A message that is to be published."""
+
+    def __init__(self, channel: str, payload: bytes, is_binary: bool) -> None:
+        self.channel = channel
+        self.payload = payload
+        self.is_binary = is_binary
+        self.key = uuid.uuid4().hex
+        self.is_cancelled = False
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """The body of a request, sent at once."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self.length = len(payload)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        """Send it."""
+        consumer.write(self._payload)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is sent already."""
+
+    def resumeProducing(self) -> None:
+        """It is sent already."""
+
+    def stopProducing(self) -> None:
+        """It is sent already."""
+
+
+class _Stream(Protocol):
+    """The body of one event stream."""
+
+    def __init__(self, subscription: Subscription, reactor: Any, silence: float) -> None:
+        self.done: Deferred[None] = Deferred(lambda _: self._hang_up())
+        """Fires when the stream has ended."""
+        self.closed: Deferred[None] = Deferred()
+        """Fires when its connection is gone."""
+        self._subscription = subscription
+        self._reactor = reactor
+        self._silence = silence
+        self._reader = EventReader()
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Begin to read."""
+        transport: Any = self.transport
+        self._subscription.began(transport)
+        self._timer = self._reactor.callLater(self._silence, self._too_silent)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a part of the stream."""
+        if self.done.called:
+            return
+        assert self._timer is not None
+        self._timer.reset(self._silence)
+        try:
+            for event in self._reader.read(data):
+                # Not before, or it would be lost with whoever does not get it.
+                self._subscription.event(event)
+                self._subscription.at(event.last_id)
+            self._subscription.at(self._reader.last_id)
+        except Exception as error:
+            self._end(error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The stream has ended."""
+        self._end(None)
+        self.closed.callback(None)
+
+    def _too_silent(self) -> None:
+        if self._subscription.is_paused:  # and not the server
+            self._timer = self._reactor.callLater(self._silence, self._too_silent)
+        else:
+            self._end(TimeoutError("nothing came for too long"))
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.done.called:
+            self._hang_up()
+            if error is None:
+                self.done.callback(None)
+            else:
+                self.done.errback(error)
+
+    def _hang_up(self) -> None:
+        self._subscription.began(None)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self.transport is not None:
+            self.transport.loseConnection()
