@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import getopt
 import sys
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -14,15 +13,16 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from orchestra import __version__
+from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
-from orchestra.policy import addresses, origins
-from orchestra.policy.addresses import TrustedProxies
-from orchestra.policy.origins import SAME, Origins
+from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
+from orchestra.settings import CLOSE
+from orchestra.values import OPTIONS, Check, WrongItemError
 from orchestra.websocket.factory import (
     CLOSE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
@@ -86,12 +86,27 @@ class Options(UsageOptions):
         ["history-messages", None, _KEEP.messages, "messages that a channel retains, at most"],
         ["history-bytes", None, _KEEP.bytes, "bytes that a channel retains, at most"],
         ["history-age", None, _KEEP.age, "seconds for which a channel retains them, at most"],
+        [
+            "slow-reader",
+            None,
+            CLOSE,
+            "what becomes of a reader that falls off the history: close (its connection), skip "
+            "(on with the oldest message there is) or latest (with the newest)",
+        ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
+        [
+            "config",
+            None,
+            None,
+            "a TOML file with options as keys, and with settings of channels; what is said on the "
+            "command line counts for more",
+        ],
     ]
 
     optFlags: ClassVar = [
         ["compress", None, "compress messages for clients that offer it (permessage-deflate)"],
+        ["check-config", None, "check the options and the file of --config, and exit"],
     ]
 
     def __init__(self) -> None:
@@ -99,6 +114,8 @@ class Options(UsageOptions):
         self["listen"] = []
         self["origin"] = []
         self["trusted-proxy"] = []
+        self._config: Config | None = None
+        self._from_config: set[str] = set()  # which options are not from the command line
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to listen, as a Twisted endpoint string; may be given more than once."""
@@ -124,13 +141,24 @@ class Options(UsageOptions):
 
         :raises SystemExit: if something is wrong with it, with one line that says what.
         """
+        self._arguments = sys.argv[1:] if options is None else options
         try:
             super().parseOptions(options)
+        except ConfigError as error:
+            raise SystemExit(f"orchestra: {_one_line(error)}") from None
         except UsageError as error:
             hint = ""
             if isinstance(error.__context__, getopt.error):
                 hint = "; --help lists the options that are allowed"
             raise SystemExit(f"orchestra: {_one_line(error)}{hint}") from None
+
+    @property
+    def _given(self) -> set[str]:
+        # The options that are on the command line.
+        given, _ = getopt.getopt(self._arguments, self.shortOpt, self.longOpt)
+        return {
+            self.synonyms.get(o.lstrip("-"), o.lstrip("-")).replace("_", "-") for o, _ in given
+        }
 
     def parseArgs(self, *args: str) -> None:
         """Take no arguments beside the options."""
@@ -139,70 +167,62 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """Check the values and turn them into what they stand for."""
-        if self["port"] is not None:
-            self._check_number("port", 0, 65535)
-        self._check_number("max-message-size", 1, 2**30, "bytes")
-        self._check_number("max-connections", 0, 10**7)
-        self._check_number("max-connections-per-address", 0, 10**7)
-        self._check_number("max-message-rate", 0, 10**7, "messages per second", float)
-        self._check_number("message-burst", 0, 10**7)
+        if self["config"] is not None:
+            self._read_config(self["config"])
+        elif self["check-config"]:
+            raise UsageError("--check-config: goes only with a --config")
+        for name, check in OPTIONS.items():
+            if self[name] is not None:
+                self._check(name, check)
         if self["message-burst"] and not self["max-message-rate"]:
-            raise UsageError(
-                f"--message-burst {self['message-burst']}: goes only with a --max-message-rate"
-            )
-        self._check_number("max-buffered", 0, 2**40, "bytes")
-        for name in ("handshake-timeout", "close-timeout", "ping-interval", "ping-timeout"):
-            self._check_number(name, 0, 86400, "seconds", float)
-        self._check_number("history-messages", 0, 10**7)
-        self._check_number("history-bytes", 0, 2**40, "bytes")
-        self._check_number("history-age", 0, 365 * 86400, "seconds", float)
-        self._check_number("grace", 0, 3600, "seconds", float)
-        self._check_each("origin", Origins, origins.ALLOWED)
-        self._check_each("trusted-proxy", TrustedProxies, addresses.ALLOWED)
-        self._check_utf8("prefix")
-        try:
-            check_log_format(self["log-format"], self.parent)
-        except ValueError as error:
-            raise UsageError(f"--log-format {self['log-format']}: {error}") from None
+            raise UsageError(f"{self._words('message-burst')}: goes only with a max-message-rate")
+        self._check("log-format", self._check_log_format)
+        self["retention"] = Retention(
+            self["history-messages"], self["history-bytes"], self["history-age"]
+        )
+        self["channels"] = {}
+        if self._config is not None:
+            self["channels"] = self._config.channels(self["retention"], self["max-message-rate"])
         self["endpoints"] = self._endpoints()
+        if self["check-config"]:
+            print(f"orchestra: {self['config']}: all is well")
+            sys.exit(0)
 
-    def _check_number(
-        self, name: str, lowest: int, highest: int, unit: str = "", kind: type = int
-    ) -> None:
-        text = self[name]
+    def _read_config(self, path: str) -> None:
+        self._config = Config(path)
+        for name, value in self._config.options.items():
+            if name not in self._given:
+                self[name] = value
+                self._from_config.add(name)
+
+    def _check(self, name: str, check: Check) -> None:
         try:
-            number = kind(text)
-        except ValueError:
-            number = None
-        if number is None or not lowest <= number <= highest:
-            what = "a whole number" if kind is int else "a number"
-            of = f" of {unit}" if unit else ""
-            raise UsageError(f"--{name} {text}: must be {what}{of} from {lowest} to {highest}")
-        self[name] = number
+            self[name] = check(self[name])
+        except WrongItemError as error:
+            raise UsageError(f"{self._words(name, error.item)}: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"{self._words(name)}: {error}") from None
 
-    def _check_each(
-        self, name: str, kind: Callable[[Sequence[str]], object], allowed: str
-    ) -> None:
-        for value in self[name]:
-            try:
-                kind([value])
-            except ValueError:
-                raise UsageError(f"--{name} {value}: must be {allowed}") from None
+    def _check_log_format(self, log_format: str | None) -> str | None:
+        check_log_format(log_format, self.parent)
+        return log_format
 
-    def _check_utf8(self, name: str) -> None:
-        try:
-            self[name].encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"--{name} {self[name]!r}: must be UTF-8") from None
+    def _words(self, name: str, value: Any = None) -> str:
+        # Which option, and which value.
+        if value is None:
+            value = self[name]
+        if self._config is not None and name in self._from_config:
+            return self._config.where(name, value=value)
+        return f"--{name} {value if str(value).isprintable() else repr(value)}"
 
     def _endpoints(self) -> dict[IStreamServerEndpoint, str]:
         # Each endpoint with the words that asked for it.
         from twisted.internet import reactor
 
-        wanted = [(f"--listen {text}", text) for text in self["listen"]]
+        wanted = [(self._words("listen", text), text) for text in self["listen"]]
         if self["port"] is not None or not wanted:
             port = DEFAULT_PORT if self["port"] is None else self["port"]
-            wanted.insert(0, (f"--port {port}", f"tcp:{port}"))
+            wanted.insert(0, (self._words("port", port), f"tcp:{port}"))
         endpoints = {}
         for words, text in wanted:
             try:
@@ -218,7 +238,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     hub = Hub(
-        Retention(options["history-messages"], options["history-bytes"], options["history-age"])
+        options["retention"], slow_reader=options["slow-reader"], channels=options["channels"]
     )
     factory = OrchestraFactory(
         hub,

@@ -29,6 +29,8 @@ CORE = (
 # From the top to the bottom; each may import only from those behind it, and from its own kind.
 FLOORS = (
     ("tap",),
+    ("config",),
+    ("values",),
     ("process",),
     ("service", "accepting", "client"),
     ("websocket",),

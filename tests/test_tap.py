@@ -51,7 +51,7 @@ def test_the_defaults() -> None:
     assert factory.maxMessagePayloadSize == 1024 * 1024
     assert (factory.openHandshakeTimeout, factory.closeHandshakeTimeout) == (5, 5)
     assert (factory.autoPingInterval, factory.autoPingTimeout) == (25, 20)
-    assert factory.max_message_rate == 0
+    assert factory.defaults.max_message_rate == 0
     same = {"host": "localhost", "origin": "http://localhost", "x-forwarded-for": "1.2.3.4"}
     factory.admission.check(same)
     assert factory.admission.address("127.0.0.1", same) == "127.0.0.1"
@@ -83,6 +83,7 @@ def test_every_option_arrives() -> None:
             "--history-messages=10",
             "--history-bytes=1000",
             "--history-age=1.5",
+            "--slow-reader=skip",
             "--grace=0",
         )
     )
@@ -101,8 +102,8 @@ def test_every_option_arrives() -> None:
     assert [admission.enter("1.2.3.4") for _ in range(5)] == [True] * 5
     with pytest.raises(RefusedError):
         admission.enter("1.2.3.4")
-    assert service.factory.max_message_rate == 2.5
-    assert service.factory.message_burst == 20
+    assert service.factory.defaults.max_message_rate == 2.5
+    assert service.factory.defaults.message_burst == 20
     assert service.factory.openHandshakeTimeout == 1.5
     assert service.factory.closeHandshakeTimeout == 2.5
     assert service.factory.autoPingInterval == 3.5
@@ -110,6 +111,7 @@ def test_every_option_arrives() -> None:
     assert service.factory.maxMessagePayloadSize == 2000
     assert service.factory.maxFramePayloadSize == 2000
     assert service.hub.retention == Retention(10, 1000, 1.5)
+    assert service.hub.slow_reader == "skip"
     assert service.grace == 0
 
 
@@ -149,7 +151,7 @@ def test_where_to_listen() -> None:
         (["--trusted-proxy=10.0.0.1/8"], ["--trusted-proxy 10.0.0.1/8", "10.0.0.0/8, or unix"]),
         (["--max-connections-per-address=x"], ["-per-address x", "number from 0 to 10000000"]),
         (["--max-message-rate=-1"], ["--max-message-rate -1", "number of messages per second"]),
-        (["--message-burst=5"], ["--message-burst 5", "only with a --max-message-rate"]),
+        (["--message-burst=5"], ["--message-burst 5", "only with a max-message-rate"]),
         (["--handshake-timeout=-1"], ["--handshake-timeout -1", "seconds from 0 to 86400"]),
         (["--close-timeout=x"], ["--close-timeout x", "number of seconds"]),
         (["--ping-interval=1e9"], ["--ping-interval 1e9", "from 0 to 86400"]),
@@ -158,6 +160,9 @@ def test_where_to_listen() -> None:
         (["--history-messages=-1"], ["--history-messages -1", "from 0 to 10000000"]),
         (["--history-bytes=1e3"], ["--history-bytes 1e3", "whole number of bytes"]),
         (["--history-age=nan"], ["--history-age nan", "number of seconds from 0 to 31536000"]),
+        (["--slow-reader=wait"], ["--slow-reader wait", "must be close, skip or latest"]),
+        (["--check-config"], ["--check-config", "only with a --config"]),
+        (["--config=/nowhere.toml"], ["/nowhere.toml: No such file", "must be a TOML file"]),
         (["--grace=inf"], ["--grace inf", "number of seconds from 0 to 3600"]),
         (["--grace="], ["--grace :", "number of seconds from 0 to 3600"]),
         (["--prefix=\udcff"], ["--prefix '\\udcff'", "must be UTF-8"]),
