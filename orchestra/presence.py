@@ -37,11 +37,12 @@ class Member(NamedTuple):
 class Presence:
     """The members of a channel. Its length is the number of clients."""
 
-    __slots__ = ("_identities", "_members")
+    __slots__ = ("_encoded", "_identities", "_members")
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._identities: Counter[str] = Counter()
+        self._encoded: dict[str, bytes] = {}  # of those who were there when it was asked for
 
     def __len__(self) -> int:
         """How many clients there are."""
@@ -56,6 +57,18 @@ class Presence:
         """How many different identities there are. Clients without one do not count."""
         return len(self._identities)
 
+    def encoded(self) -> bytes:
+        """The members as a JSON array.
+
+        Each is encoded once, so that it does not take long to ask again who is there.
+        """
+        encoded = self._encoded
+        if len(encoded) < len(self._members):
+            for client, member in self._members.items():
+                if client not in encoded:
+                    encoded[client] = _json(member.described())
+        return b"[%b]" % b",".join(encoded.values())
+
     def add(self, member: Member) -> None:
         """Somebody has come."""
         self._members[member.client] = member
@@ -65,6 +78,7 @@ class Presence:
     def remove(self, member: Member) -> None:
         """Somebody has gone."""
         del self._members[member.client]
+        self._encoded.pop(member.client, None)
         if member.identity is not None:
             self._identities[member.identity] -= 1
             if not self._identities[member.identity]:
@@ -81,8 +95,7 @@ class Move(NamedTuple):
 
     def encoded(self) -> bytes:
         """The move as JSON: an object with the key ``join`` or ``leave``, and the member."""
-        what = "join" if self.joined else "leave"
-        return json.dumps({what: self.member.described()}, separators=(",", ":")).encode()
+        return _json({"join" if self.joined else "leave": self.member.described()})
 
     @classmethod
     def decoded(cls, data: bytes) -> Move:
@@ -90,6 +103,10 @@ class Move(NamedTuple):
         ((what, member),) = json.loads(data).items()
         found = Member(member["client"], member.get("identity"), member["since"])
         return cls(found, joined=what == "join")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 @implementer(IEncoding)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.web.server import Request
 
@@ -79,14 +78,15 @@ def refusal_headers(status: int) -> list[tuple[str, str]]:
     ]
 
 
-def answer_json(request: Request, value: Any) -> bytes:
+def answer_json(request: Request, value: bytes) -> bytes:
     """Answer with a JSON value that is true only now.
 
+    :param value: encoded.
     :returns: the body.
     """
     request.setHeader("Content-Type", "application/json")
     request.setHeader("Cache-Control", "no-store")
-    return json.dumps(value).encode() + b"\n"
+    return value + b"\n"
 
 
 def body(request: Request, body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ class OrchestraResource(WebSocketResource):
             message, before = self._factory.post(address, peer, target.channel, content, key)
             if before:
                 request.setHeader("Idempotent-Replayed", "true")
-            return answer_json(request, {"offset": message.offset, "epoch": message.epoch})
+            place = {"offset": message.offset, "epoch": message.epoch}
+            return answer_json(request, json.dumps(place).encode())
         raise RefusedError(405, f"the method must be one of {METHODS}")
 
     def _options(self, request: Request) -> bytes:
@@ -100,10 +102,10 @@ class OrchestraResource(WebSocketResource):
 
     def _presence(self, request: Request, target: Target) -> bytes:
         presence = self._factory.hub.presence(target.channel)
-        known: dict[str, Any] = {"clients": len(presence), "identities": presence.identities}
+        known = b'"clients":%d,"identities":%d' % (len(presence), presence.identities)
         if target.presence != "count":
-            known["members"] = [member.described() for member in presence]
-        return answer_json(request, known)
+            known += b',"members":' + presence.encoded()
+        return answer_json(request, b"{%b}" % known)
 
     def _stream(self, request: Request, headers: dict[str, str], peer: str) -> int | bytes:
         factory = self._factory

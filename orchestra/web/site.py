@@ -89,6 +89,8 @@ class WebChannel(HTTPChannel):
         self._deadline: Timer | None = None
         self._is_refused = False
         self._is_here = False
+        self._is_full = False
+        self._done: Request | None = None  # answered, and the next one not begun
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -113,6 +115,37 @@ class WebChannel(HTTPChannel):
         """Serve a request that has come completely."""
         self._end_deadline()
         super().allContentReceived()
+
+    def requestDone(self, request: Request) -> None:
+        """Go on after a request, if the connection stays open: when it is its turn.
+
+        Many requests may have come at once. The others should not have to wait for all of them,
+        nor are their answers to pile up if nobody reads them.
+        """
+        if self.persistent:
+            self._done = request
+            if not self._is_full:
+                self._orchestra.turns.wait(self)
+        else:
+            super().requestDone(request)
+
+    def work_on(self) -> None:
+        """Go on with what was received."""
+        if self._is_here and not self._is_full and self._done is not None:
+            request, self._done = self._done, None
+            super().requestDone(request)
+
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport has drained."""
+        self._is_full = False
+        super().resumeProducing()
+        if self._done is not None:
+            self._orchestra.turns.wait(self)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """Whether there may be another request on the connection."""
