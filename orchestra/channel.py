@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import takewhile
 from typing import Any
 
 from orchestra.head import Head
@@ -90,7 +90,8 @@ class Channel:
         """The members among its subscribers."""
         self._report = report
         self._moved = moved
-        self._keys: dict[str, int] = {}  # with which something was published, and its offset
+        # With which something was published, and its offset.
+        self._keys: OrderedDict[str, int] | None = None
         self.delivered = history.last_offset
         """The offset that those at the head have reached."""
         self.undelivered = 0
@@ -123,11 +124,13 @@ class Channel:
 
     def remember(self, key: str) -> None:
         """Remember by a key the newest message, for as long as it is retained."""
+        if self._keys is None:
+            self._keys = OrderedDict()
         self._keys[key] = self.history.last_offset
 
     def remembered(self, key: str) -> int | None:
         """The offset of a message that is remembered and retained."""
-        return self._keys.get(key)
+        return None if self._keys is None else self._keys.get(key)
 
     def flush(self, now: float) -> None:
         """Deliver what was appended since the last call, then forget what is out of retention.
@@ -210,18 +213,14 @@ class Channel:
         """
         if not self._delivering and self.history.trim(now, self.delivered):
             lost = self.history.lost_offset
-            if self._keys:
-                self._forget_keys(lost)
+            while self._keys and next(iter(self._keys.values())) <= lost:
+                self._keys.popitem(last=False)
             if self.slow_reader != CLOSE:
                 return
             for subscriber in [s for s in self._behind if s.offset < lost]:
                 if not subscriber.gone:
                     self.remove(subscriber)
                     self._tell(partial(subscriber.outlet.evict, lost - subscriber.offset))
-
-    def _forget_keys(self, lost: int) -> None:
-        for key in list(takewhile(lambda key: self._keys[key] <= lost, self._keys)):
-            del self._keys[key]
 
     # What follows is for the subscribers themselves and for the hub.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -94,7 +95,8 @@ class Hub:
         self._flushing = False
         # When each channel is next looked at for what is out of its retention; by the retention's
         # age, so that within each the earliest comes first.
-        self._checks: dict[float, dict[str, float]] = {}
+        self._checks: dict[float, OrderedDict[str, float]] = {}
+        self._most = 0  # channels, since the dictionaries of them were made
         # What is watched, each with a log of its own of who came and left.
         self._watched: dict[str, Channel] = {}
 
@@ -418,6 +420,7 @@ class Hub:
                 self._moved,
             )
             self._channels[name] = channel
+            self._most = max(self._most, len(self._channels))
             self._check_later(channel, self._clock())
             self._plan_sweep()
         return channel
@@ -427,7 +430,7 @@ class Hub:
     def _check_later(self, channel: Channel, now: float) -> None:
         # By then all that is in the channel now is out of retention.
         age = channel.history.retention.age
-        self._checks.setdefault(age, {})[channel.name] = now + max(age, 1.0)
+        self._checks.setdefault(age, OrderedDict())[channel.name] = now + max(age, 1.0)
 
     def _sweep(self, now: float) -> None:
         left = SWEEP
@@ -436,7 +439,7 @@ class Hub:
                 name, due = next(iter(checks.items()))
                 if due > now:
                     break
-                del checks[name]
+                checks.popitem(last=False)
                 left -= 1
                 channel = self._channels[name]
                 channel.trim(now)
@@ -446,6 +449,11 @@ class Hub:
                     self._check_later(channel, now)
             if not checks:
                 del self._checks[age]
+        # A dictionary never gets smaller by itself.
+        if len(self._channels) < self._most // 32:
+            self._channels = dict(self._channels)
+            self._checks = {age: OrderedDict(checks) for age, checks in self._checks.items()}
+            self._most = len(self._channels)
 
     def _plan_sweep(self) -> None:
         # For the channel that is due next, and not at all if there is none.

@@ -41,8 +41,8 @@ class Presence:
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
-        self._identities: Counter[str] = Counter()
-        self._encoded: dict[str, bytes] = {}  # of those who were there when it was asked for
+        self._identities: Counter[str] | None = None  # if there were any
+        self._encoded: dict[str, bytes] | None = None  # the members, if it was asked who is there
 
     def __len__(self) -> int:
         """How many clients there are."""
@@ -55,13 +55,15 @@ class Presence:
     @property
     def identities(self) -> int:
         """How many different identities there are. Clients without one do not count."""
-        return len(self._identities)
+        return 0 if self._identities is None else len(self._identities)
 
     def encoded(self) -> bytes:
         """The members as a JSON array.
 
         Each is encoded once, so that it does not take long to ask again who is there.
         """
+        if self._encoded is None:
+            self._encoded = {}
         encoded = self._encoded
         if len(encoded) < len(self._members):
             for client, member in self._members.items():
@@ -73,13 +75,16 @@ class Presence:
         """Somebody has come."""
         self._members[member.client] = member
         if member.identity is not None:
+            if self._identities is None:
+                self._identities = Counter()
             self._identities[member.identity] += 1
 
     def remove(self, member: Member) -> None:
         """Somebody has gone."""
         del self._members[member.client]
-        self._encoded.pop(member.client, None)
-        if member.identity is not None:
+        if self._encoded is not None:
+            self._encoded.pop(member.client, None)
+        if member.identity is not None and self._identities is not None:
             self._identities[member.identity] -= 1
             if not self._identities[member.identity]:
                 del self._identities[member.identity]

@@ -30,55 +30,69 @@ class EventReader:
 
     def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
         """
-        :param limit: how many bytes a line, or all lines of an event, may have.
+        :param limit: how many bytes a line, or all lines of data of an event, may have.
         """
         self.last_id = ""
         """The last id that was seen, whether with an event or alone."""
         self._limit = limit
-        self._unread: list[bytes] = []
-        self._size = 0
+        self._line: list[bytes] = []  # what has come of it
+        self._size = 0  # of that, and of the data that waits for the event's end
         self._fields: dict[str, str] = {}
         self._data: list[str] = []
         self._is_first = True
+        self._skips_newline = False  # the second half of an end of line
 
     def read(self, data: bytes) -> Iterator[Event]:
         """The events that are complete with some more bytes.
 
         :raises ValueError: if an event is larger than the limit.
         """
+        if data and self._skips_newline:
+            self._skips_newline = False
+            data = data.removeprefix(b"\n")
+        at = 0
+        for match in _END_OF_LINE.finditer(data):
+            self._take(data[at : match.start()])
+            at = match.end()
+            event = self._end_line()
+            if event is not None:
+                yield event
+        self._take(data[at:])
+        self._skips_newline = self._skips_newline or data.endswith(b"\r")
+
+    def _take(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._limit:
             raise ValueError(f"an event has more than {self._limit} bytes")
-        if b"\n" not in data and b"\r" not in data:
-            self._unread.append(data)
-            return
-        data = b"".join([*self._unread, data])
-        at = 0
-        for match in _END_OF_LINE.finditer(data):
-            if match[0] == b"\r" and match.end() == len(data):
-                break  # the newline that belongs to it may still come
-            line = data[at : match.start()].decode(errors="replace")
-            at = match.end()
-            if line:
-                self._field(line)
-                continue
-            self.last_id = self._fields.pop("id", self.last_id)
-            fields, lines = self._fields, self._data
-            self._fields, self._data = {}, []
-            if lines:
-                yield Event(
-                    fields.get("event", ""), "\n".join(lines), self.last_id, fields.get("base64")
-                )
-        self._unread = [data[at:]]
-        self._size = len(data) - at + sum(map(len, self._data))
+        self._line.append(data)
 
-    def _field(self, line: str) -> None:
+    def _end_line(self) -> Event | None:
+        text = b"".join(self._line)
+        self._line.clear()
+        line = text.decode(errors="replace")
         if self._is_first:
             line = line.removeprefix("\ufeff")
             self._is_first = False
+        if not line:
+            return self._end_event()
+        if not self._field(line):
+            self._size -= len(text)
+        return None
+
+    def _end_event(self) -> Event | None:
+        fields, lines = self._fields, self._data
+        self._fields, self._data, self._size = {}, [], 0
+        self.last_id = fields.get("id", self.last_id)
+        if not lines:
+            return None
+        return Event(fields.get("event", ""), "\n".join(lines), self.last_id, fields.get("base64"))
+
+    def _field(self, line: str) -> bool:
+        # Whether it is one of those that add up.
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
         elif name in ("event", "base64") or (name == "id" and "\0" not in value):
             self._fields[name] = value
+        return name == "data"

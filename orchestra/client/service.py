@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn, cast
 from urllib.parse import quote
 
 from twisted.application.internet import backoffPolicy
@@ -18,12 +19,13 @@ from twisted.internet.defer import (
     maybeDeferred,
     succeed,
 )
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, readBody
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -164,14 +166,15 @@ class OrchestraClient(Service):
         published: Deferred[Position],
     ) -> None:
         del self._publications[publication]
-        published.callback(result)  # a failure as well as a position
+        if not published.called:
+            published.callback(result)  # a failure as well as a position
 
     # The service.
 
     def startService(self) -> None:
         """Connect the subscriptions, and send what waits."""
         super().startService()
-        for subscription in self._subscriptions:
+        for subscription in tuple(self._subscriptions):
             self._run(subscription)
         started, self._started = self._started, []
         for waiting in started:
@@ -197,7 +200,8 @@ class OrchestraClient(Service):
 
     def _run(self, subscription: Subscription) -> None:
         running = Deferred.fromCoroutine(self._listen(subscription))
-        self._subscriptions[subscription] = running
+        if subscription in self._subscriptions:
+            self._subscriptions[subscription] = running
         running.addErrback(self._report, subscription)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
@@ -207,8 +211,7 @@ class OrchestraClient(Service):
             running.cancel()
 
     def _report(self, failure: Failure, subscription: Subscription) -> None:
-        if subscription not in self._subscriptions:  # it was stopped
-            failure.trap(CancelledError)
+        if subscription not in self._subscriptions:  # it was stopped, and has failed by that
             return
         del self._subscriptions[subscription]
         self._log.failure(
@@ -220,24 +223,24 @@ class OrchestraClient(Service):
     # Listening.
 
     async def _listen(self, subscription: Subscription) -> None:
-        failed = 0
-        while subscription in self._subscriptions:
-            before = subscription.received
+        while True:
+            subscription.failed += 1  # until it says where it is
             wait = 0.0
             try:
                 await self._read(subscription)
-            except (RequestRefusedError, CancelledError):
+            except RequestRefusedError:
                 raise
-            except _TransientError as error:
-                wait = error.retry_after
             except Exception as error:
+                if subscription not in self._subscriptions:
+                    raise
+                wait = _retry_after(error)
                 self._log.info(
                     "The stream of {channel} is made anew: {error}",
                     channel=subscription.channel,
                     error=error,
                 )
-            failed = failed + 1 if subscription.received == before else 0
-            await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
+            delay = self._retry_policy(subscription.failed)
+            await deferLater(self._reactor, max(wait, delay))
 
     async def _read(self, subscription: Subscription) -> None:
         headers = Headers({"Accept": ["text/event-stream"], "Cache-Control": ["no-cache"]})
@@ -247,6 +250,10 @@ class OrchestraClient(Service):
         elif subscription.last:
             url += f"?last={subscription.last}"
         response = await self._request("GET", url, headers)
+        (kind,) = response.headers.getRawHeaders("Content-Type", [""])[:1]
+        if not kind.lower().startswith("text/event-stream"):
+            await self._body(response)
+            raise ValueError(f"what came is no event stream, but {kind or 'of no type'}")
         stream = _Stream(subscription, self._reactor, self._silence)
         self._streams.add(stream)
         stream.closed.addCallback(lambda _: self._streams.discard(stream))
@@ -267,29 +274,28 @@ class OrchestraClient(Service):
             return await self._post_until_done(publication)
         finally:
             lock.release()
-            if not lock.locked:
-                self._locks.pop(channel, None)
+            if not lock.locked and self._locks.get(channel) is lock:
+                del self._locks[channel]
 
     async def _post_until_done(self, publication: _Publication) -> Position:
         url = self._channel_url(publication.channel)
         kind = "application/octet-stream" if publication.is_binary else "text/plain; charset=utf-8"
         headers = Headers({"Content-Type": [kind], "Idempotency-Key": [publication.key]})
         failed = 0
-        while not publication.is_cancelled:
-            wait = 0.0
+        while True:
             try:
                 response = await self._request("POST", url, headers, publication.payload)
                 answer = json.loads(await self._body(response))
                 return Position(answer["epoch"], answer["offset"])
             except RequestRefusedError:
                 raise
-            except _TransientError as error:
-                wait = error.retry_after
             except Exception as error:
+                if publication.is_cancelled:
+                    raise CancelledError from error
+                wait = _retry_after(error)
                 self._log.info("Publishing is tried again: {error}", error=error)
             await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
             failed += 1
-        raise CancelledError
 
     # Requests.
 
@@ -300,21 +306,30 @@ class OrchestraClient(Service):
         self, method: str, url: str, headers: Headers, payload: bytes | None = None
     ) -> IResponse:
         body = None if payload is None else _Body(payload)
-        asking = maybeDeferred(
-            self._agent.request, method.encode(), url.encode(), headers, body
-        ).addTimeout(self._silence, self._reactor)
-        response: IResponse = await asking
+        asking = maybeDeferred(self._agent.request, method.encode(), url.encode(), headers, body)
+        response: IResponse = await asking.addTimeout(self._silence, self._reactor, _too_late)
         if response.code == 200:
             return response
         reason = (await self._body(response))[:200].decode(errors="replace").strip()
         if response.code not in _TRANSIENT:
             raise RequestRefusedError(response.code, reason)
-        (after,) = response.headers.getRawHeaders("Retry-After", ["0"])[:1]
-        retry_after = min(float(after), self._silence) if after.isdigit() else 0.0
+        (after,) = response.headers.getRawHeaders("Retry-After", [""])[:1]
+        retry_after = min(float(after), self._silence) if re.fullmatch("[0-9]+", after) else 0.0
         raise _TransientError(response.code, reason, retry_after)
 
     async def _body(self, response: IResponse) -> bytes:
-        return await readBody(response).addTimeout(self._silence, self._reactor)
+        answer = _Answer()
+        response.deliverBody(answer)
+        return await answer.done.addTimeout(self._silence, self._reactor, _too_late)
+
+
+def _too_late(_: object, seconds: float) -> NoReturn:
+    # Of what is cancelled then, the error depends on how far it has come.
+    raise TimeoutError(f"no answer for {seconds:g} seconds")
+
+
+def _retry_after(error: Exception) -> float:
+    return error.retry_after if isinstance(error, _TransientError) else 0.0
 
 
 class _Publication:
@@ -351,6 +366,32 @@ class _Body:
         """It is sent already."""
 
 
+class _Answer(Protocol):
+    """The body of a response that has an end."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+        """Fires with the body."""
+        self._body = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a part of the body."""
+        self._body += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """That was all."""
+        if not self.done.called:
+            if reason.check(ResponseDone, PotentialDataLoss):
+                self.done.callback(self._body)
+            else:
+                self.done.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+@implementer(IPushProducer)
 class _Stream(Protocol):
     """The body of one event stream."""
 
@@ -367,9 +408,8 @@ class _Stream(Protocol):
 
     def connectionMade(self) -> None:
         """Begin to read."""
-        transport: Any = self.transport
-        self._subscription.began(transport)
         self._timer = self._reactor.callLater(self._silence, self._too_silent)
+        self._subscription.began(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Take a part of the stream."""
@@ -382,6 +422,9 @@ class _Stream(Protocol):
                 # Not before, or it would be lost with whoever does not get it.
                 self._subscription.event(event)
                 self._subscription.at(event.last_id)
+                if self._subscription.has_ended:
+                    self._end(CancelledError())
+                    return
             self._subscription.at(self._reader.last_id)
         except Exception as error:
             self._end(error)
@@ -391,11 +434,25 @@ class _Stream(Protocol):
         self._end(None)
         self.closed.callback(None)
 
+    def pauseProducing(self) -> None:
+        """Read nothing more for now."""
+        cast(IPushProducer, self.transport).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on. That nothing came so far is not the server's fault."""
+        cast(IPushProducer, self.transport).resumeProducing()
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(self._silence)
+
+    def stopProducing(self) -> None:
+        """End the stream."""
+        self._end(None)
+
     def _too_silent(self) -> None:
-        if self._subscription.is_paused:  # and not the server
+        if self._subscription.is_paused:
             self._timer = self._reactor.callLater(self._silence, self._too_silent)
         else:
-            self._end(TimeoutError("nothing came for too long"))
+            self._end(TimeoutError(f"nothing came for {self._silence:g} seconds"))
 
     def _end(self, error: Exception | None) -> None:
         if not self.done.called:
@@ -406,6 +463,8 @@ class _Stream(Protocol):
                 self.done.errback(error)
 
     def _hang_up(self) -> None:
+        if self._subscription.is_paused:  # TLS reads the end of a connection
+            self.resumeProducing()
         self._subscription.began(None)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

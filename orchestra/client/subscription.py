@@ -36,6 +36,13 @@ class Received(NamedTuple):
     """Its place in the channel. Whoever subscribes since then gets what comes after it."""
 
 
+class _Gap(NamedTuple):
+    """Messages that are missing."""
+
+    missed: int | None
+    position: Position
+
+
 class Subscription:
     """The messages of a channel, each once and in order, however often the connection breaks.
 
@@ -64,10 +71,11 @@ class Subscription:
         self._on_message = on_message
         self._on_gap = on_gap
         self._stop = stop
-        self._received: deque[Received] = deque()
+        self._received: deque[Received | _Gap] = deque()
         self._waiting: Deferred[None] | None = None
         self._size = 0
-        self._ended = False
+        self.has_ended = False
+        """Whether nothing more will come."""
         self._error: Exception | None = None
         self._producer: IPushProducer | None = None
         self.is_paused = False
@@ -76,6 +84,8 @@ class Subscription:
         """Up to where messages were given to the application, if that is known by now."""
         self.received: Position | None = since
         """Up to where they were received."""
+        self.failed = 0
+        """How many streams in a row came to nothing."""
 
     # What the application asks for.
 
@@ -95,23 +105,28 @@ class Subscription:
         """
         if self._on_message is not None:
             raise RuntimeError("the messages of this subscription go to its callback")
-        while not self._received:
-            if self._ended:
-                if self._error is not None:
-                    raise self._error
-                raise StopAsyncIteration
-            if self._waiting is not None:
-                raise RuntimeError("somebody iterates over this subscription already")
-            self._waiting = Deferred()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        message = self._received.popleft()
+        if self._waiting is not None:
+            raise RuntimeError("somebody iterates over this subscription already")
+        while True:
+            while not self._received:
+                await self._more()
+            message = self._received.popleft()
+            if isinstance(message, Received):
+                break
+            self._pass_gap(message)
         self._size -= _size(message)
         self.position = message.position
         self._flow()
         return message
+
+    async def _more(self) -> None:
+        if self.has_ended:
+            raise self._error or StopAsyncIteration
+        self._waiting = Deferred()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
 
     # What the client does.
 
@@ -130,6 +145,7 @@ class Subscription:
             self.received = Position.parse(last_id)
         except ValueError:  # there is none yet
             return
+        self.failed = 0
         if self.position is None:
             self.position = self.received
 
@@ -143,10 +159,12 @@ class Subscription:
                 channel=self.channel,
                 missed=missed,
             )
-            if not self._received:
-                self.position = Position.parse(event.last_id)
-            if self._on_gap is not None:
-                self._call(self._on_gap, missed)
+            gap = _Gap(missed, Position.parse(event.last_id))
+            if self._on_message is not None:
+                self._pass_gap(gap)
+            else:  # it has its place among the messages
+                self._received.append(gap)
+                self._wake()
         elif event.kind in ("", "binary"):
             self._message(event)
 
@@ -155,8 +173,8 @@ class Subscription:
 
         :param error: why, if it was not stopped.
         """
-        if not self._ended:
-            self._ended, self._error = True, error
+        if not self.has_ended:
+            self.has_ended, self._error = True, error
             self._wake()
 
     def _message(self, event: Event) -> None:
@@ -168,6 +186,8 @@ class Subscription:
         else:
             payload = event.data.encode()
         message = Received(payload, is_binary, Position.parse(event.last_id))
+        if self.position is None:  # offsets have no gaps
+            self.position = Position(message.position.epoch, message.position.offset - 1)
         if self._on_message is not None:
             self._call(self._on_message, message)
             self.position = message.position
@@ -176,6 +196,11 @@ class Subscription:
         self._size += _size(message)
         self._flow()
         self._wake()
+
+    def _pass_gap(self, gap: _Gap) -> None:
+        self.position = gap.position
+        if self._on_gap is not None:
+            self._call(self._on_gap, gap.missed)
 
     def _call(self, callback: Callable[[Any], object], argument: object) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from ipaddress import IPv6Address
 
 from orchestra.refusal import RefusedError
@@ -86,7 +86,7 @@ class RatePerAddress:
     """
 
     def __init__(self) -> None:
-        self._buckets: dict[tuple[str, float, float], TokenBucket] = {}
+        self._buckets: OrderedDict[tuple[str, float, float], TokenBucket] = OrderedDict()
 
     def take(self, address: str, rate: float, burst: float, now: float) -> bool:
         """Whether an event that happens now is let through.
@@ -98,7 +98,7 @@ class RatePerAddress:
         key = _household(address), rate, burst
         # Whose bucket is full is as good as new; those that were not used for longest come first.
         while self._buckets and next(iter(self._buckets.values())).is_full(now):
-            del self._buckets[next(iter(self._buckets))]
+            self._buckets.popitem(last=False)
         bucket = self._buckets.pop(key, None) or TokenBucket(rate, burst, now)
         self._buckets[key] = bucket
         return bucket.take(1, now) == 1

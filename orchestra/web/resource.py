@@ -31,7 +31,7 @@ from orchestra.web.publishing import content_of, key_of
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
-_NO_HTTP_1 = RefusedError(426, "this needs HTTP/1.1 here: there is no connection to take over")
+_NO_HTTP_1 = "this needs HTTP/1.1 here: there is no connection to take over"
 
 
 class OrchestraResource(WebSocketResource):
@@ -54,9 +54,10 @@ class OrchestraResource(WebSocketResource):
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
         factory = self._factory
-        path, question, query = request.uri.partition(b"?")
-        segments = path.split(b"/")[1 + len(request.prepath or ()) :]
-        request.uri = b"/" + b"/".join(segments) + question + query
+        if request.prepath:  # it is mounted somewhere
+            path, question, query = request.uri.partition(b"?")
+            segments = path.split(b"/")[1 + len(request.prepath) :]
+            request.uri = b"/" + b"/".join(segments) + question + query
         headers = headers_of(request)
         peer = peer2str(request.channel)
         try:
@@ -81,7 +82,7 @@ class OrchestraResource(WebSocketResource):
         target = parse_target(request.uri.decode("iso-8859-1"))
         if method in (b"GET", b"HEAD"):
             if CONTENT_TYPE in headers.get("accept", ""):
-                return self._stream(request, headers, peer)
+                return self._stream(request, headers, address, peer, target)
             if target.presence is not None:
                 return self._presence(request, target)
             raise RefusedError(426, f"connect with a WebSocket, or accept {CONTENT_TYPE}")
@@ -107,7 +108,14 @@ class OrchestraResource(WebSocketResource):
             known += b',"members":' + presence.encoded()
         return answer_json(request, b"{%b}" % known)
 
-    def _stream(self, request: Request, headers: dict[str, str], peer: str) -> int | bytes:
+    def _stream(
+        self,
+        request: Request,
+        headers: dict[str, str],
+        address: str,
+        peer: str,
+        target: Target,
+    ) -> int | bytes:
         factory = self._factory
         if request.method == b"HEAD":
             for name, value in HEADERS.items():
@@ -115,15 +123,14 @@ class OrchestraResource(WebSocketResource):
             return b""
         channel = request.channel
         if channel.transport is None:
-            raise _NO_HTTP_1
+            raise RefusedError(426, _NO_HTTP_1)
         if factory.is_full:
             raise RefusedError(503, "the server is full")
+        if "last-event-id" in headers:
+            target = _resumed(target, headers["last-event-id"])
         self._give_up_place(channel)
         stream = EventStream(factory, peer)
-        stream.transport = channel.transport
-        factory.admit(stream, headers, request.uri.decode("iso-8859-1"))
-        if "last-event-id" in headers:
-            stream.target = _resumed(stream.target, headers["last-event-id"])
+        factory.seat(stream, address, target)
         pages = [
             (name.decode(), value.decode("iso-8859-1"))
             for name, values in request.responseHeaders.getAllRawHeaders()
@@ -138,7 +145,7 @@ class OrchestraResource(WebSocketResource):
         channel = request.channel
         transport: Any = channel.transport
         if transport is None:
-            raise _NO_HTTP_1
+            raise RefusedError(426, _NO_HTTP_1)
         self._give_up_place(channel)
         # The protocol that is built gets the request once more, and answers it.
         self._give_up_transport(channel)

@@ -30,7 +30,7 @@ from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
 from orchestra.settings import NOTHING, ChannelSettings
-from orchestra.urls import MAIN, parse_target
+from orchestra.urls import MAIN, Target, parse_target
 from orchestra.web.site import OrchestraSite
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
@@ -241,15 +241,22 @@ class OrchestraFactory(WebSocketServerFactory):
         if address != address_of(peer):
             client.peer = address  # which the log has as well, should it be refused
         self.admission.check(headers)
-        client.target = parse_target(uri)
-        channel = client.target.channel
-        settings = self.settings(channel)
+        self.seat(client, address, parse_target(uri))
+
+    def seat(self, client: Client, address: str, target: Target) -> None:
+        """Give a client that may come in a place in a channel.
+
+        :param address: whose it is.
+        :raises RefusedError: if there is none.
+        """
+        settings = self.settings(target.channel)
         if settings is not self.defaults:
             client.may_publish = address in Addresses(settings.publishers)
-            if 0 < (settings.max_connections or 0) <= len(self.hub.presence(channel)):
+            if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
                 raise RefusedError(503, "the channel is full")
         if self.admission.enter(address):
             client.address = address
+        client.target = target
 
     def register(self, client: Client) -> None:
         """Take in a client that begins to listen."""
