@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -39,6 +39,15 @@ class Lines:
         return b"".join([payload + b"\n" for payload, _, _, _ in entries])
 
 
+class Gap(NamedTuple):
+    """What an outlet was told of messages that are missing."""
+
+    missed: int | None
+    position: Position
+    heard: int
+    """How many messages it had heard before."""
+
+
 @implementer(IOutlet)
 class Outlet:
     """Keeps what is written to it, and is full after so many writes."""
@@ -49,8 +58,10 @@ class Outlet:
         self.writes: list[list[bytes]] = []
         self.room = room
         self.subscriber: Subscriber | None = None
+        self.gaps: list[Gap] = []
         self.evicted = False
-        self.gaps: list[int | None] = []
+        self.missed = 0
+        """How many messages it had missed when it was evicted."""
         self.ended = False
         self.failed = False
         verifyObject(IOutlet, self)
@@ -60,9 +71,7 @@ class Outlet:
         return [payload for write in self.writes for payload in write]
 
     def write(self, data: list[bytes]) -> None:
-        assert not self.evicted, "written to after it was evicted"
-        assert not self.ended, "written to after its end"
-        assert not self.failed, "written to after it failed"
+        self.check()
         self.writes.append(data)
         if self.room is not None:
             self.room -= 1
@@ -77,16 +86,28 @@ class Outlet:
         self.subscriber.resume()
 
     def gap(self, missed: int | None, position: Position) -> None:
-        self.gaps.append(missed)
+        self.check()
+        assert missed != 0, "told of a gap where there is none"
+        self.gaps.append(Gap(missed, position, len(self.heard)))
 
     def evict(self, missed: int) -> None:
+        self.check()
         self.evicted = True
+        self.missed = missed
 
     def fail(self) -> None:
+        self.check()
         self.failed = True
 
     def end(self) -> None:
+        self.check()
         self.ended = True
+
+    def check(self) -> None:
+        """Nothing comes after the end, whatever the end was."""
+        assert not self.evicted, "told something after it was evicted"
+        assert not self.ended, "told something after its end"
+        assert not self.failed, "told something after it failed"
 
 
 class Pipe(Outlet):
@@ -103,8 +124,7 @@ class Pipe(Outlet):
         return (b"".join(self.sent) + self.waiting).split(b"\n")[:-1]
 
     def _send(self, data: bytes) -> int:
-        assert not self.evicted
-        assert not self.ended
+        self.check()
         assert not self.waiting, "sent before what waits"
         if self.room is None:
             self.sent.append(data)

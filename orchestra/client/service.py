@@ -25,6 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
@@ -53,6 +54,9 @@ class RequestRefusedError(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"{status} {reason}")
         self.status = status
+
+
+_PERMANENT = (RequestRefusedError, SchemeNotSupported)
 
 
 class _TransientError(Exception):
@@ -194,9 +198,10 @@ class OrchestraClient(Service):
         closing = [stream.closed for stream in self._streams]
         if self._pool is not None:
             closing.append(self._pool.closeCachedConnections())
-        closed = gatherResults(closing).addCallback(lambda _: None)
+        stopped: Deferred[None] = Deferred()
+        gatherResults(closing).addBoth(lambda _: stopped.called or stopped.callback(None))
         # A peer that is gone is not waited for.
-        return closed.addTimeout(CLOSING, self._reactor).addErrback(lambda _: None)
+        return stopped.addTimeout(CLOSING, self._reactor, lambda *_: None)
 
     def _run(self, subscription: Subscription) -> None:
         running = Deferred.fromCoroutine(self._listen(subscription))
@@ -223,12 +228,13 @@ class OrchestraClient(Service):
     # Listening.
 
     async def _listen(self, subscription: Subscription) -> None:
+        url = self._channel_url(subscription.channel)
         while True:
             subscription.failed += 1  # until it says where it is
             wait = 0.0
             try:
-                await self._read(subscription)
-            except RequestRefusedError:
+                await self._read(subscription, url)
+            except _PERMANENT:
                 raise
             except Exception as error:
                 if subscription not in self._subscriptions:
@@ -242,9 +248,8 @@ class OrchestraClient(Service):
             delay = self._retry_policy(subscription.failed)
             await deferLater(self._reactor, max(wait, delay))
 
-    async def _read(self, subscription: Subscription) -> None:
+    async def _read(self, subscription: Subscription, url: str) -> None:
         headers = Headers({"Accept": ["text/event-stream"], "Cache-Control": ["no-cache"]})
-        url = self._channel_url(subscription.channel)
         if subscription.received is not None:
             headers.setRawHeaders("Last-Event-ID", [str(subscription.received)])
         elif subscription.last:
@@ -287,15 +292,15 @@ class OrchestraClient(Service):
                 response = await self._request("POST", url, headers, publication.payload)
                 answer = json.loads(await self._body(response))
                 return Position(answer["epoch"], answer["offset"])
-            except RequestRefusedError:
+            except _PERMANENT:
                 raise
             except Exception as error:
                 if publication.is_cancelled:
                     raise CancelledError from error
                 wait = _retry_after(error)
                 self._log.info("Publishing is tried again: {error}", error=error)
-            await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
             failed += 1
+            await deferLater(self._reactor, max(wait, self._retry_policy(failed)))
 
     # Requests.
 

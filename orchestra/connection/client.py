@@ -85,7 +85,7 @@ class Client:
         return self._subscriber
 
     def listen(self) -> None:
-        """Begin to read, unless the outflow is full: then that begins once it has drained."""
+        """Read, unless the outflow is full: then that begins once it has drained."""
         if self._subscriber is not None and not self._outflow.full:
             self._subscriber.resume()
 
@@ -127,8 +127,7 @@ class Client:
     def _drained(self) -> None:
         self.factory.backpressure.drained(self)
         self.send_first()
-        if self._subscriber is not None:
-            self._subscriber.resume()
+        self.listen()
 
     # What the factory asks for.
 

@@ -94,7 +94,7 @@ class EventStream(Client, Protocol):
         self.listen()
 
     def listen(self) -> None:
-        """Begin to read."""
+        """Read, unless the outflow is full; who came and left goes first."""
         if self._watcher is not None and not self._outflow.full:
             self._watcher.subscriber.resume()
         super().listen()
@@ -129,11 +129,6 @@ class EventStream(Client, Protocol):
         super()._filled()
         if self._watcher is not None:
             self._watcher.subscriber.pause()
-
-    def send_first(self) -> None:
-        """Read on who came and left."""
-        if self._watcher is not None:
-            self._watcher.subscriber.resume()
 
     # The way out.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import re
@@ -11,7 +12,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +26,24 @@ PATIENCE = 30.0
 """How long anything may take, in seconds, before a test fails."""
 
 
-class Server:
-    """A server process: its log, its address, and how it ended."""
+class Place:
+    """Where the server is found, or what stands in front of it."""
 
     port: int
+
+    def url(self, path: str = "/") -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def http(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def connect(self, path: str = "/", **options: object) -> ClientConnection:
+        """A client that has shaken hands, without a limit to what it takes."""
+        return connect(self.url(path), max_size=None, open_timeout=PATIENCE, **options)
+
+
+class Server(Place):
+    """A server process: its log, its address, and how it ended."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -55,13 +71,6 @@ class Server:
     def text(self) -> str:
         """The whole log of a server that has ended."""
         return "\n".join(self.log)
-
-    def url(self, path: str = "/") -> str:
-        return f"ws://127.0.0.1:{self.port}{path}"
-
-    def connect(self, path: str = "/", **options: object) -> ClientConnection:
-        """A client that has shaken hands, without a limit to what it takes."""
-        return connect(self.url(path), max_size=None, open_timeout=PATIENCE, **options)
 
     def silent(self, path: str = "/") -> socket.socket:
         """A client that has shaken hands and then neither reads nor writes."""
@@ -135,3 +144,32 @@ def serving(cwd: Path, *options: str, twistd: Sequence[str] = ()) -> Iterator[Se
     with started(command, cwd) as server:
         server.wait_until_listening()
         yield server
+
+
+@contextmanager
+def pouring(server: Place, path: str) -> Iterator[Callable[[], int]]:
+    """Play 0, 1, 2 … in a channel all the time, until the function is called that this gives.
+
+    The function tells how many were played.
+    """
+    enough = threading.Event()
+
+    def play() -> int:
+        with server.connect(path) as player:
+            for number in itertools.count():
+                if enough.is_set():
+                    break
+                player.send(str(number))
+                player.recv(timeout=PATIENCE)
+            return number
+
+    def stop() -> int:
+        enough.set()
+        return playing.result(timeout=PATIENCE)
+
+    with ThreadPoolExecutor() as pool:
+        playing = pool.submit(play)
+        try:
+            yield stop
+        finally:
+            enough.set()
