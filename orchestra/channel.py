@@ -218,9 +218,10 @@ class Channel:
             if self.slow_reader != CLOSE:
                 return
             for subscriber in [s for s in self._behind if s.offset < lost]:
-                if not subscriber.gone:
+                missed = subscriber.owed(lost)
+                if missed and not subscriber.gone:
                     self.remove(subscriber)
-                    self._tell(partial(subscriber.outlet.evict, lost - subscriber.offset))
+                    self._tell(partial(subscriber.outlet.evict, missed))
 
     # What follows is for the subscribers themselves and for the hub.
 

@@ -159,7 +159,7 @@ class Subscriber:
         self._reading = True
         try:
             while not (self.paused or self.gone):
-                if self._missed != 0 or self._offset < self.channel.history.lost_offset:
+                if self._missed != 0 or self.owed(self.channel.history.lost_offset):
                     self._go_on()
                 elif self._arrived():
                     break
@@ -170,14 +170,19 @@ class Subscriber:
         finally:
             self._reading = False
 
+    def owed(self, until: int) -> int:
+        """How many messages up to an offset it has not read, and is still to read."""
+        if self._last is not None:
+            until = min(until, self._last)
+        return max(0, until - self.offset)
+
     def _go_on(self) -> None:
         # Its place is gone, or was when it came: go on where there is something, and say so.
         channel = self.channel
         missed, self._missed = self._missed, 0
-        offset = max(self._offset, channel.history.lost_offset)
-        if self._last is not None:
-            offset = min(offset, self._last)
-        elif channel.slow_reader == LATEST and offset > self._offset:
+        lost = self.owed(channel.history.lost_offset)
+        offset = self._offset + lost
+        if lost and self._last is None and channel.slow_reader == LATEST:
             offset = max(offset, channel.delivered - 1)
         if missed is not None:
             missed += offset - self._offset

@@ -199,7 +199,12 @@ class OrchestraClient(Service):
         if self._pool is not None:
             closing.append(self._pool.closeCachedConnections())
         stopped: Deferred[None] = Deferred()
-        gatherResults(closing).addBoth(lambda _: stopped.called or stopped.callback(None))
+
+        def all_closed(_: object) -> None:
+            if not stopped.called:
+                stopped.callback(None)
+
+        gatherResults(closing).addBoth(all_closed)
         # A peer that is gone is not waited for.
         return stopped.addTimeout(CLOSING, self._reactor, lambda *_: None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 """What can be done with a channel's URL."""
+
+# What can be told to a page as its origin; where all origins are allowed, anything may be sent.
+_SHOWABLE = re.compile(r"[!-~]+")
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -41,7 +45,7 @@ def let_page_read(request: Request, headers: Mapping[str, str]) -> None:
     :param headers: of the request, whose origin is allowed.
     """
     request.responseHeaders.addRawHeader("Vary", "Origin")
-    if "origin" in headers:
+    if _SHOWABLE.fullmatch(headers.get("origin", "")):
         request.setHeader("Access-Control-Allow-Origin", headers["origin"])
         request.setHeader("Access-Control-Expose-Headers", "Idempotent-Replayed, Retry-After")
 
@@ -91,7 +95,7 @@ def answer_json(request: Request, value: bytes) -> bytes:
 
 def body(request: Request, body: bytes) -> bytes:
     """The body of an answer: none for HEAD, of which twisted.web would log that it is too much."""
-    if request.method == b"HEAD":
+    if request.method == b"HEAD" and body:
         request.setHeader("Content-Length", str(len(body)))
         return b""
     return body

@@ -20,3 +20,4 @@ def hand_over(transport: Any, protocol: Protocol) -> None:
     else:
         transport.protocol = protocol
     protocol.makeConnection(transport)
+    transport.resumeProducing()  # whoever had it may have wanted nothing more to come

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.util import peer2str
+from twisted.internet.protocol import Protocol
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from orchestra.dialects.event_stream import CONTENT_TYPE
@@ -26,6 +27,7 @@ from orchestra.web.answers import (
 )
 from orchestra.web.event_stream import HEADERS, EventStream
 from orchestra.web.handover import hand_over
+from orchestra.web.http_channel import WebChannel
 from orchestra.web.publishing import content_of, key_of
 
 if TYPE_CHECKING:
@@ -34,7 +36,13 @@ if TYPE_CHECKING:
 _NO_HTTP_1 = "this needs HTTP/1.1 here: there is no connection to take over"
 
 
-class OrchestraResource(WebSocketResource):
+def is_for_websocket(request: Request) -> bool:
+    """Whether a request is for a WebSocket, well or badly put."""
+    upgrade = request.getHeader(b"upgrade") or b""
+    return bool(request.method == b"GET" and b"websocket" in upgrade.lower())
+
+
+class OrchestraResource(Resource):
     """Serves the channels of a factory: WebSockets, event streams, POST and presence.
 
     Mounted at a path of a twisted.web site, what follows that path names the channel: with
@@ -45,11 +53,14 @@ class OrchestraResource(WebSocketResource):
     endpoints sees the clients off when the application stops.
     """
 
+    isLeaf = True
+
     def __init__(self, factory: OrchestraFactory) -> None:
         """
         :param factory: may be listened with and mounted elsewhere as well.
         """
-        super().__init__(factory)
+        super().__init__()
+        self._factory = factory
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
@@ -61,8 +72,8 @@ class OrchestraResource(WebSocketResource):
         headers = headers_of(request)
         peer = peer2str(request.channel)
         try:
-            if request.method == b"GET" and "websocket" in headers.get("upgrade", "").lower():
-                return self._take_over(request)
+            if is_for_websocket(request):
+                return self._websocket(request)
             address = factory.whose(request.getClientAddress(), headers)
             if address != address_of(request.getClientAddress()):
                 peer = address  # which a proxy has told
@@ -95,11 +106,12 @@ class OrchestraResource(WebSocketResource):
             return answer_json(request, json.dumps(place).encode())
         raise RefusedError(405, f"the method must be one of {METHODS}")
 
-    def _options(self, request: Request) -> bytes:
+    def _options(self, request: Request) -> int:
         request.setResponseCode(204)
         request.setHeader("Allow", METHODS)
         let_page_ask(request)
-        return b""
+        request.finish()
+        return NOT_DONE_YET
 
     def _presence(self, request: Request, target: Target) -> bytes:
         presence = self._factory.hub.presence(target.channel)
@@ -128,8 +140,8 @@ class OrchestraResource(WebSocketResource):
             raise RefusedError(503, "the server is full")
         if "last-event-id" in headers:
             target = _resumed(target, headers["last-event-id"])
-        self._give_up_place(channel)
         stream = EventStream(factory, peer)
+        stream.address = _place(channel)
         factory.seat(stream, address, target)
         pages = [
             (name.decode(), value.decode("iso-8859-1"))
@@ -137,35 +149,46 @@ class OrchestraResource(WebSocketResource):
             for value in values
             if name.lower().startswith((b"access-control-", b"vary"))
         ]
-        hand_over(self._give_up_transport(channel), stream)
+        _hand_over(channel, stream)
         stream.begin(pages)
         return NOT_DONE_YET
 
-    def _take_over(self, request: Request) -> int | bytes:
+    def _websocket(self, request: Request) -> int:
         channel = request.channel
-        transport: Any = channel.transport
-        if transport is None:
+        if channel.transport is None:
             raise RefusedError(426, _NO_HTTP_1)
-        self._give_up_place(channel)
-        # The protocol that is built gets the request once more, and answers it.
-        self._give_up_transport(channel)
-        channel.transport = transport
-        taken: int = super().render(request)
-        return taken
+        protocol = self._factory.buildProtocol(request.getClientAddress())
+        if protocol is None:
+            raise RefusedError(503, "the server is full")
+        protocol.address = _place(channel)
+        _hand_over(channel, protocol)
+        protocol.dataReceived(_head(request))  # which answers it
+        return NOT_DONE_YET
 
-    @staticmethod
-    def _give_up_place(channel: Any) -> None:
-        if hasattr(channel, "give_up_place"):  # it is one of the server's own site
-            channel.give_up_place()
 
-    @staticmethod
-    def _give_up_transport(channel: Any) -> Any:
-        if hasattr(channel, "give_up_transport"):
-            return channel.give_up_transport()
+def _place(channel: Any) -> str | None:
+    # The place of its address that a connection of the server's own site has.
+    place: str | None = getattr(channel, "place", None)
+    return place
+
+
+def _hand_over(channel: Any, protocol: Protocol) -> None:
+    if isinstance(channel, WebChannel):
+        channel.place = None  # the protocol has it now
+        transport = channel.give_up_transport(protocol)
+    else:
         transport, channel.transport = channel.transport, None
         # The site's HTTP channel is the transport's producer; the client's protocol is to be.
         transport.unregisterProducer()
-        return transport
+    hand_over(transport, protocol)
+
+
+def _head(request: Request) -> bytes:
+    # What the request began with.
+    lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
+    for name, values in request.requestHeaders.getAllRawHeaders():
+        lines += [b"%b: %b" % (name, value) for value in values]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def _body(request: Request) -> bytes:

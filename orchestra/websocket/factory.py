@@ -254,7 +254,7 @@ class OrchestraFactory(WebSocketServerFactory):
             client.may_publish = address in Addresses(settings.publishers)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
                 raise RefusedError(503, "the channel is full")
-        if self.admission.enter(address):
+        if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
 

@@ -228,7 +228,7 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     def _read_request(self) -> None:
         handshake = self._read_directly()
-        if handshake is None and not _UPGRADE.search(self.data):
+        if handshake is None and not _UPGRADE.search(self.data, 0, self.data.find(b"\r\n\r\n")):
             self._hand_over()
             return
         if self.factory.is_full:
@@ -358,4 +358,5 @@ class OpeningProtocol(WebSocketServerProtocol):
         if code in _REFUSAL_HEADERS:
             headers.append(_REFUSAL_HEADERS[code])
         lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
-        self.sendData(("\r\n".join([*lines, "", reason]) + "\n").encode())
+        body = "" if self.data.startswith(b"HEAD ") else f"{reason}\n"
+        self.sendData("\r\n".join([*lines, "", body]).encode())
