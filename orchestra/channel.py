@@ -55,6 +55,7 @@ class Channel:
     __slots__ = (
         "_behind",
         "_delivering",
+        "_flushing",
         "_heads",
         "_joining",
         "_keys",
@@ -97,6 +98,7 @@ class Channel:
         self.undelivered = 0
         """How many bytes of payload came after it."""
         self._delivering = False
+        self._flushing = False  # delivering, or having those read on who came meanwhile
         # Who is written the same, in the same way: by encoding, whom to skip, and how to send.
         self._heads: dict[tuple[IEncoding, str | None, bool], Head] = {}
         self._behind: dict[Subscriber, None] = {}
@@ -138,15 +140,15 @@ class Channel:
         :param now: seconds of the hub's clock.
         """
         if self.delivered < self.history.last_offset:
-            self._delivering = True
+            self._flushing = self._delivering = True
             try:
                 self._deliver_all()
-            finally:
                 self._delivering = False
-            if self._joining:
                 joining, self._joining = self._joining, []
                 for subscriber in joining:
                     subscriber.catch_up()
+            finally:
+                self._flushing = self._delivering = False
         self.trim(now)
 
     def _deliver_all(self) -> None:
@@ -206,22 +208,21 @@ class Channel:
     def trim(self, now: float) -> None:
         """Forget what was delivered and is out of retention; evict those who still needed it.
 
-        From within a delivery it does nothing: who was not written to yet may still need it all,
-        and the delivery ends with a trim.
+        From within a flush it does nothing: who was not written to yet may still need it all, and
+        the flush ends with a trim.
 
         :param now: seconds of the hub's clock.
         """
-        if not self._delivering and self.history.trim(now, self.delivered):
+        if not self._flushing and self.history.trim(now, self.delivered):
             lost = self.history.lost_offset
             while self._keys and next(iter(self._keys.values())) <= lost:
                 self._keys.popitem(last=False)
             if self.slow_reader != CLOSE:
                 return
             for subscriber in [s for s in self._behind if s.offset < lost]:
-                missed = subscriber.owed(lost)
-                if missed and not subscriber.gone:
+                if subscriber.owed(lost) and not subscriber.gone:
                     self.remove(subscriber)
-                    self._tell(partial(subscriber.outlet.evict, missed))
+                    self._tell(partial(subscriber.outlet.evict, subscriber.missing(lost)))
 
     # What follows is for the subscribers themselves and for the hub.
 

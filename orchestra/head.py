@@ -79,7 +79,7 @@ class Head:
                 if subscriber.head is self:
                     subscriber.offset = end
                     try:
-                        subscriber.write(rest)
+                        subscriber.take(rest)
                     except Exception as error:
                         failed(subscriber, error)
                 rest = data

@@ -166,8 +166,11 @@ class Hub:
         :raises ValueError: if the channel's name is not allowed.
         """
         target = self._existing(channel)
-        offset = None if target is None else target.remembered(idempotency_key)
-        return None if target is None or offset is None else _message(target.history, offset)
+        if target is None:
+            return None
+        target.trim(self._clock())
+        offset = target.remembered(idempotency_key)
+        return None if offset is None else _message(target.history, offset)
 
     def publish_all(self, channel: str, contents: Sequence[Content], publisher: str) -> None:
         """Play to everyone in a channel what a connection has read, in its order.
@@ -358,6 +361,8 @@ class Hub:
         """Write nothing more to a subscriber. One that is gone already stays gone."""
         channel = subscriber.channel
         channel.remove(subscriber)
+        if isinstance(subscriber.outlet, Listener):
+            subscriber.outlet.stop()
         if self._watched.get(channel.name) is channel:
             if not len(channel):
                 del self._watched[channel.name]
@@ -434,7 +439,7 @@ class Hub:
 
     def _sweep(self, now: float) -> None:
         left = SWEEP
-        for age, checks in tuple(self._checks.items()):
+        for checks in tuple(self._checks.values()):
             while left and checks:
                 name, due = next(iter(checks.items()))
                 if due > now:
@@ -442,13 +447,10 @@ class Hub:
                 checks.popitem(last=False)
                 left -= 1
                 channel = self._channels[name]
+                self._check_later(channel, now)
                 channel.trim(now)
                 if channel.is_vacant:
-                    del self._channels[name]
-                else:
-                    self._check_later(channel, now)
-            if not checks:
-                del self._checks[age]
+                    self._drop(channel)
         # A dictionary never gets smaller by itself.
         if len(self._channels) < self._most // 32:
             self._channels = dict(self._channels)

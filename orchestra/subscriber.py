@@ -146,6 +146,15 @@ class Subscriber:
             self.channel.leave_head(self)
             self._read_on()
 
+    def take(self, data: Any) -> None:
+        """Write what those at the head are written, and what is to follow after that."""
+        self._reading = True
+        try:
+            self.write(data)
+        finally:
+            self._reading = False
+        self.catch_up()
+
     def catch_up(self) -> None:
         """Read on, if it waited for nothing but the end of the turn."""
         if self.head is None and not self.paused and not self.gone:
@@ -175,6 +184,13 @@ class Subscriber:
         if self._last is not None:
             until = min(until, self._last)
         return max(0, until - self.offset)
+
+    def missing(self, lost: int) -> int:
+        """How many messages it has missed, as far as that can be known.
+
+        :param lost: the last offset that is gone.
+        """
+        return (self._missed or 0) + self.owed(lost)
 
     def _go_on(self) -> None:
         # Its place is gone, or was when it came: go on where there is something, and say so.

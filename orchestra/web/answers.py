@@ -39,15 +39,18 @@ def headers_of(request: Request) -> dict[str, str]:
     }
 
 
-def let_page_read(request: Request, headers: Mapping[str, str]) -> None:
-    """Let the page that a request comes from read the answer (Fetch standard, section 3.2).
+def page_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What lets the page that a request comes from read the answer (Fetch standard, section 3.2).
 
     :param headers: of the request, whose origin is allowed.
     """
-    request.responseHeaders.addRawHeader("Vary", "Origin")
+    found = [("Vary", "Origin")]
     if _SHOWABLE.fullmatch(headers.get("origin", "")):
-        request.setHeader("Access-Control-Allow-Origin", headers["origin"])
-        request.setHeader("Access-Control-Expose-Headers", "Idempotent-Replayed, Retry-After")
+        found += [
+            ("Access-Control-Allow-Origin", headers["origin"]),
+            ("Access-Control-Expose-Headers", "Idempotent-Replayed, Retry-After"),
+        ]
+    return found
 
 
 def let_page_ask(request: Request) -> None:

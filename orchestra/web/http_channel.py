@@ -14,8 +14,9 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from orchestra.connection.timers import Timer
+from orchestra.policy.addresses import address_of
 from orchestra.refusal import RefusedError
-from orchestra.web.answers import refusal_headers
+from orchestra.web.answers import headers_of, page_headers, refusal_headers
 
 if TYPE_CHECKING:
     from orchestra.web.site import OrchestraSite
@@ -127,6 +128,8 @@ class WebChannel(HTTPChannel):
         except RefusedError as error:
             self._refuse(error)
         except ValueError:  # from within twisted.web, of numbers with thousands of digits
+            if self._successor is not None:
+                raise
             self._refuse(RefusedError(400, "the request is malformed"))
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -205,18 +208,35 @@ class WebChannel(HTTPChannel):
         self._is_over = True
         self._end_deadline()
         self.setTimeout(None)
+        error, peer, origin = self._explain(error)
         reason = f"{error}\n"
         lines = [
             f"HTTP/1.1 {error.status} {error}",
-            *[f"{name}: {value}" for name, value in refusal_headers(error.status)],
+            *[f"{name}: {value}" for name, value in [*refusal_headers(error.status), *origin]],
             f"Content-Length: {len(reason)}",
             "Connection: close",
             "",
             reason,
         ]
-        self._orchestra.activity.refused(peer2str(self), error.status, str(error))
+        self._orchestra.activity.refused(peer, error.status, str(error))
         self.transport.write("\r\n".join(lines).encode())
         self._orchestra.timers.call_later(LINGER, self._hang_up)
+
+    def _explain(self, error: RefusedError) -> tuple[RefusedError, str, list[tuple[str, str]]]:
+        # Why it is refused, who it is, and what lets its page read that, as far as the head of the
+        # request tells.
+        peer = peer2str(self)
+        if not self.requests or error.status != 413:
+            return error, peer, []
+        headers = headers_of(self.requests[-1])
+        try:
+            address = self._orchestra.whose(self.getPeer(), headers)
+            if address != address_of(self.getPeer()):
+                peer = address
+            self._orchestra.admission.check(headers)
+        except RefusedError as earlier:
+            return earlier, peer, []
+        return error, peer, page_headers(headers)
 
     def timeoutConnection(self) -> None:
         """Close a connection that has been idle, or whose request takes too long to come."""

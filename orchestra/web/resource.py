@@ -22,7 +22,7 @@ from orchestra.web.answers import (
     body,
     headers_of,
     let_page_ask,
-    let_page_read,
+    page_headers,
     refuse,
 )
 from orchestra.web.event_stream import HEADERS, EventStream
@@ -78,7 +78,8 @@ class OrchestraResource(Resource):
             if address != address_of(request.getClientAddress()):
                 peer = address  # which a proxy has told
             factory.admission.check(headers)
-            let_page_read(request, headers)
+            for name, value in page_headers(headers):
+                request.responseHeaders.addRawHeader(name, value)
             answer = self._serve(request, headers, address, peer)
             return answer if isinstance(answer, int) else body(request, answer)
         except RefusedError as error:
@@ -143,14 +144,8 @@ class OrchestraResource(Resource):
         stream = EventStream(factory, peer)
         stream.address = _place(channel)
         factory.seat(stream, address, target)
-        pages = [
-            (name.decode(), value.decode("iso-8859-1"))
-            for name, values in request.responseHeaders.getAllRawHeaders()
-            for value in values
-            if name.lower().startswith((b"access-control-", b"vary"))
-        ]
         _hand_over(channel, stream)
-        stream.begin(pages)
+        stream.begin(page_headers(headers))
         return NOT_DONE_YET
 
     def _websocket(self, request: Request) -> int:

@@ -186,6 +186,7 @@ class OpeningProtocol(WebSocketServerProtocol):
     openHandshakeTimeout: float
     trustXForwardedFor: int
     _wskey = ""  # until a handshake was read
+    _is_head = False  # and wants no body
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
     log = make_logger(level="error")
@@ -249,6 +250,7 @@ class OpeningProtocol(WebSocketServerProtocol):
     def _hand_over(self) -> None:
         # It is for no WebSocket, and so for the site, which answers what may come after it, too.
         address = address_of(self.transport.getPeer())
+        self._is_head = self.data.startswith(b"HEAD ")
         try:
             place = address if self.factory.admission.enter(address) else None
         except RefusedError as error:
@@ -358,5 +360,5 @@ class OpeningProtocol(WebSocketServerProtocol):
         if code in _REFUSAL_HEADERS:
             headers.append(_REFUSAL_HEADERS[code])
         lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
-        body = "" if self.data.startswith(b"HEAD ") else f"{reason}\n"
+        body = "" if self._is_head else f"{reason}\n"
         self.sendData("\r\n".join([*lines, "", body]).encode())
