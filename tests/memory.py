@@ -5,7 +5,8 @@ The client is the sans-I/O protocol of the ``websockets`` library.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -120,6 +121,7 @@ class MemoryClient:
         factory: IProtocolFactory,
         url: str = "/",
         extensions: Sequence[ClientExtensionFactory] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Connect, and send the handshake; :meth:`read` gets the answer."""
         protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 50000))
@@ -129,7 +131,9 @@ class MemoryClient:
         self.ws = ClientProtocol(uri, max_size=None, extensions=extensions)
         self.messages: list[str | bytes] = []
         self.pongs: list[bytes] = []
-        self.ws.send_request(self.ws.connect())
+        request = self.ws.connect()
+        request.headers.update(headers)
+        self.ws.send_request(request)
         self.deliver()
 
     @property

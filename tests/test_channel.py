@@ -10,15 +10,17 @@ from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding
 from orchestra.message import Entry
+from orchestra.presence import Member, Move
+from orchestra.settings import CLOSE, LATEST, SKIP, SLOW_READER
 from orchestra.subscriber import PIECE, STEP, Subscriber
 from tests.outlets import Outlet, Payloads
 
 
-def make_channel(retention: Retention = Retention()) -> Channel:
+def make_channel(retention: Retention = Retention(), slow_reader: str = CLOSE) -> Channel:
     def fail(error: Exception, what: str) -> None:
         raise error
 
-    return Channel("strings", History(retention), fail)
+    return Channel("strings", History(retention), fail, slow_reader)
 
 
 def join(
@@ -208,6 +210,126 @@ def test_a_trim_from_within_a_delivery_waits_for_its_end() -> None:
     channel.flush(0.0)
     assert second.evicted
     assert len(channel.history) == 1
+
+
+@pytest.mark.parametrize("slow_reader", SLOW_READER)
+def test_a_trim_spares_those_who_waited_for_the_delivery(slow_reader: str) -> None:
+    """They read when it is over, one after the other: none of them is slow."""
+    channel, encoding = make_channel(Retention(messages=1), slow_reader), Payloads()
+
+    class Conductor(Outlet):
+        def write(self, data: list[bytes]) -> None:
+            super().write(data)
+            channel.trim(0.0)
+
+    play(channel, b"before")
+    first, second = join(channel, encoding, Conductor()), join(channel, encoding)
+    play(channel, b"a", b"b")
+    channel.flush(0.0)
+    assert first.heard == second.heard == [b"a", b"b"]
+    assert not second.evicted
+    assert not second.gaps
+    assert len(channel.history) == 1
+
+
+@pytest.mark.parametrize(("brought", "missed"), [(3, 1), (5, 3)])
+def test_whoever_is_evicted_learns_how_much_it_missed(brought: int, missed: int) -> None:
+    """That is what is gone after what it had, when it is evicted."""
+    channel, encoding = make_channel(Retention(messages=2)), Payloads()
+    outlet, early = join(channel, encoding, Outlet(room=1)), join(channel, encoding)
+    play(channel, b"a")
+    channel.flush(0.0)
+    play(channel, *[b"b"] * brought)
+    channel.flush(0.0)
+    assert outlet.evicted
+    assert outlet.missed == missed
+    assert not early.evicted
+
+
+def test_what_it_was_to_be_told_of_counts_at_its_eviction() -> None:
+    """One that came back too late, and is evicted before it has read, missed all of that."""
+    channel, outlet = make_channel(Retention(messages=2)), Outlet()
+    play(channel, *[b"a"] * 5)
+    channel.flush(0.0)
+    subscriber = Subscriber(channel, outlet, Payloads(), 0)
+    channel.add(subscriber)
+    subscriber.begin(3, missed=2)
+    play(channel, b"b", b"b")
+    channel.flush(0.0)
+    assert outlet.evicted
+    assert outlet.missed == 4
+
+
+@pytest.mark.parametrize("slow_reader", [SKIP, LATEST])
+def test_readers_that_may_fall_off_are_not_evicted(slow_reader: str) -> None:
+    """The log is bounded as ever, and they stay subscribers."""
+    channel, encoding = make_channel(Retention(messages=1), slow_reader), Payloads()
+    outlet = join(channel, encoding, Outlet(room=1))
+    for payload in (b"a", b"b", b"c"):
+        play(channel, payload)
+        channel.flush(0.0)
+    assert not outlet.evicted
+    assert len(channel) == len(channel.history) == 1
+
+
+def test_a_key_is_remembered_as_long_as_its_message() -> None:
+    """It tells the offset of the message; several may go at once, and what came later stays."""
+    channel = make_channel(Retention(messages=2))
+    assert channel.remembered("a") is None
+    for key in ("a", "b", "c", "d"):
+        play(channel, key.encode())
+        channel.remember(key)
+    assert [channel.remembered(key) for key in ("a", "b", "c", "d")] == [1, 2, 3, 4]
+    channel.flush(0.0)
+    assert [channel.remembered(key) for key in ("a", "b", "c", "d")] == [None, None, 3, 4]
+    play(channel, b"without a key")
+    channel.flush(0.0)
+    assert [channel.remembered(key) for key in ("c", "d", "e")] == [None, 4, None]
+
+
+def test_a_key_can_be_used_again() -> None:
+    """It is remembered for the message that it was used for last, and not forgotten with the
+    first."""
+    channel = make_channel(Retention(messages=2))
+    for key in ("a", "b", "c"):
+        play(channel, b"first")
+        channel.remember(key)
+    channel.flush(0.0)
+    play(channel, b"second")
+    channel.remember("a")
+    channel.flush(0.0)
+    assert [channel.remembered(key) for key in ("a", "b", "c")] == [4, None, 3]
+    play(channel, b"other")
+    channel.flush(0.0)
+    assert [channel.remembered(key) for key in ("a", "c")] == [4, None]
+
+
+def test_it_tells_who_comes_and_leaves() -> None:
+    """With its own name, once for each; subscribers that are no members go without saying."""
+    moves: list[tuple[str, Move]] = []
+    member = Member("1f2e", "ann", 0.0)
+    channel = Channel(
+        "strings", History(), print, moved=lambda name, move: moves.append((name, move))
+    )
+    subscribers = [Subscriber(channel, Outlet(), Payloads(), 0, None, m) for m in (member, None)]
+    for subscriber in subscribers:
+        channel.add(subscriber)
+    assert moves == [("strings", Move(member, joined=True))]
+    assert list(channel.presence) == [member]
+    for subscriber in subscribers * 2:
+        channel.remove(subscriber)
+    assert moves[1:] == [("strings", Move(member, joined=False))]
+    assert len(channel.presence) == 0
+
+
+def test_nobody_has_to_be_told_who_comes_and_leaves() -> None:
+    """A channel of its own counts its members all the same."""
+    channel = make_channel()
+    subscriber = Subscriber(channel, Outlet(), Payloads(), 0, member=Member("1f2e", None, 0.0))
+    channel.add(subscriber)
+    assert len(channel.presence) == 1
+    channel.remove(subscriber)
+    assert len(channel.presence) == 0
 
 
 @pytest.fixture

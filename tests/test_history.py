@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestra.history import History, Retention
 from orchestra.message import Entry
+from orchestra.position import Position
 
 
 def filled(count: int, retention: Retention = Retention()) -> History:
@@ -46,6 +47,42 @@ def test_a_message_keeps_what_was_appended() -> None:
 def test_each_history_has_an_epoch_of_its_own() -> None:
     """Offsets of two histories can be told apart."""
     assert History().epoch != History().epoch
+
+
+def test_its_position_is_the_newest_message() -> None:
+    """It is there before the first one, and stays when all are gone."""
+    history = filled(5, Retention(messages=0))
+    assert History().position.offset == 0
+    assert history.position == Position(history.epoch, 5)
+    history.trim(5.0, 5)
+    assert history.position == Position(history.epoch, 5)
+
+
+@pytest.mark.parametrize(
+    ("offset", "place"),
+    [
+        (0, (3, 3)),
+        (2, (3, 1)),
+        (3, (3, 0)),
+        (4, (4, 0)),
+        (5, (5, 0)),
+        (6, (3, None)),
+    ],
+)
+def test_a_reader_that_comes_back_has_a_place(offset: int, place: tuple[int, int | None]) -> None:
+    """It goes on where it was, or as near as can be, and it is known what it missed; but for an
+    offset that was never given out, which tells nothing."""
+    history = filled(5, Retention(messages=2))
+    history.trim(5.0, 5)
+    assert history.place(Position(history.epoch, offset)) == place
+
+
+@pytest.mark.parametrize("offset", [0, 4, 99])
+def test_a_position_of_another_epoch_tells_nothing(offset: int) -> None:
+    """The reader gets all that is retained, whatever its offset."""
+    history = filled(5, Retention(messages=2))
+    history.trim(5.0, 5)
+    assert history.place(Position("another", offset)) == (3, None)
 
 
 def test_since_gives_what_comes_after_an_offset() -> None:

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.end_to_end.server import PATIENCE, TWISTD, Server, started
+from tests.end_to_end.server import PATIENCE, TWISTD, Server, serving, started
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -75,9 +75,54 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert server.text.count("has joined") == server.text.count("has left") > 0
 
 
+def test_the_duet_plays(tmp_path: Path) -> None:
+    """Each note of the solo is answered with its chord, in order."""
+    duet = [TWISTD, "--nodaemon", "--pidfile=", "--python", str(EXAMPLES / "duet.tac")]
+    chords = {"C4": "C E G", "E4": "E G B", "G4": "G B D", "A4": "A C E"}
+    with serving(tmp_path, "--prefix", "") as server:
+        with (
+            server.connect("/solo") as solo,
+            server.connect("/accompaniment") as accompaniment,
+            started(duet, tmp_path, ORCHESTRA=f"http://127.0.0.1:{server.port}/") as players,
+        ):
+            notes = [str(solo.recv(timeout=PATIENCE)) for _ in range(6)]
+            answers = [str(accompaniment.recv(timeout=PATIENCE)) for _ in range(4)]
+            players.stop()
+        assert server.stop() == 0
+    assert notes == [*chords, *chords][:6]
+    # The accompanist may have come too late for the first notes.
+    assert " / ".join(answers) in " / ".join(2 * [*chords.values()])
+    assert "Traceback" not in players.text + server.text
+
+
+def test_the_configuration_serves(tmp_path: Path) -> None:
+    """The file is read, and what is set for some channels holds there."""
+    options = ("--config", str(EXAMPLES / "orchestra.toml"), "--port", "0")
+    with serving(tmp_path, *options) as server:
+        with server.connect("/chat") as alice, server.connect("/strings") as bob:
+            for client, heard in ((alice, "hello"), (bob, "Echo: hello")):
+                client.send("hello")
+                assert client.recv(timeout=PATIENCE) == heard
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
+
+
 def test_no_example_is_without_a_test() -> None:
     """Each file in the folder is run above."""
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(SCENES)
+    others = {"duet.tac", "orchestra.toml"}
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(SCENES) | others
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("duet.tac", "embedding.rst"), ("orchestra.toml", "server.rst")]
+)
+def test_the_documentation_points_to_an_example(name: str, page: str) -> None:
+    """It says where it is, and shows it if it is no more than a few lines."""
+    text = (ROOT / "docs" / page).read_text()
+    assert f"(``examples/{name}``)" in text
+    if name.endswith(".toml"):
+        shown = (EXAMPLES / name).read_text().split("\n\n", 1)[1]
+        assert "".join("    " * (line != "\n") + line for line in shown.splitlines(True)) in text
 
 
 @pytest.mark.parametrize("name", SCENES)

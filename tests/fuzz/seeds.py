@@ -230,6 +230,89 @@ HTTP = {
 }
 """Inputs of :func:`tests.fuzz.http.check`, by name."""
 
+
+def _asking(line: str, body: bytes = b"", **fields: str) -> bytes:
+    """A request for no WebSocket."""
+    if body and "Transfer_Encoding" not in fields:
+        fields["Content_Length"] = str(len(body))
+    lines = [f"{line} HTTP/1.1", "Host: localhost:8080"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1") + body
+
+
+_STREAM = "text/event-stream"
+_CHUNKS = b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+_FORM = "application/x-www-form-urlencoded"
+_HEALTH = _asking("GET /healthz")
+
+SITE = {
+    "stream": _write(_asking("GET /strings?last=1&presence", Accept=_STREAM)),
+    "stream-again": _write(_asking("GET /", Accept=_STREAM, Last_Event_ID="1f2e3d4c:42")),
+    "stream-since": _write(_asking("GET /?since=1f2e3d4c:42", Accept=_STREAM)),
+    "stream-since-nothing": _write(_asking("GET /?since=x", Accept=_STREAM) + _HEALTH),
+    "stream-and-more": _write(_asking("GET /", Accept=_STREAM) + _HEALTH),
+    "stream-behind-others": _write(_HEALTH + _asking("GET /", Accept=_STREAM), cuts=(9, 60)),
+    "stream-of-a-page": _write(
+        _asking("GET /", Accept=_STREAM, Origin="https://a.example.org:8443"), _LISTED_ORIGINS
+    ),
+    "stream-of-another-page": _write(
+        _asking("GET /", Accept=_STREAM, Origin="https://example.net") + _HEALTH
+    ),
+    "head": _write(_asking("HEAD /", Accept=_STREAM) + _asking("HEAD /healthz") + _HEALTH),
+    "head-of-what-is-refused": _write(_asking("HEAD /") + _asking("HEAD /api") + _HEALTH),
+    "presence": _write(_asking("GET /?presence") + _asking("GET /?presence=count"), cuts=(50,)),
+    "presence-of-nobody": _write(_asking("GET /%00?presence") + _HEALTH),
+    "page": _write(_asking("GET /", Accept="text/html") + _asking("GET /readyz")),
+    "post": _write(_asking("POST /strings", b"hello", Content_Type="text/plain"), cuts=(3, 90)),
+    "post-twice": _write(_asking("POST /", b"a", Idempotency_Key='"1"') * 2 + _HEALTH),
+    "post-something-else": _write(
+        _asking("POST /", b"a", Idempotency_Key="1")
+        + _asking("POST /", b"b", Idempotency_Key="1")
+        + _HEALTH
+    ),
+    "post-nothing": _write(_asking("POST /") + _HEALTH),
+    "post-in-chunks": _write(
+        _asking("POST /", _CHUNKS, Transfer_Encoding="chunked") + _HEALTH, cuts=(70, 75, 80)
+    ),
+    "post-in-bad-chunks": _write(_asking("POST /", b"x\r\n", Transfer_Encoding="chunked")),
+    "post-of-no-text": _write(_asking("POST /", b"\xff", Content_Type="text/plain") + _HEALTH),
+    "post-of-a-form": _write(_asking("POST /", b"a=b", Content_Type=_FORM) + _HEALTH),
+    "post-that-is-too-large": _write(_asking("POST /", Content_Length="9999999") + b"x" * 99),
+    "post-without-an-end": _write(_asking("POST /", Content_Length="9" * 5000)),
+    "post-of-two-lengths": _write(
+        _asking("POST /", Content_Length="1", Transfer_Encoding="chunked") + b"0\r\n\r\n"
+    ),
+    "post-that-asks-first": _write(_asking("POST /", b"hello", Expect="100-continue")),
+    "post-of-a-handshake": _write(_asking("POST /", request()) + _HEALTH),
+    "post-for-a-websocket": _write(_asking("POST /", b"hello", Upgrade="websocket")),
+    "options": _write(_asking("OPTIONS /", Origin="http://localhost:8080") + _HEALTH),
+    "options-of-all": _write(_HEALTH + _asking("OPTIONS *") + _HEALTH),
+    "method-that-is-none": _write(_asking("BREW /pot") + _HEALTH),
+    "origin-that-is-odd": _write(
+        _HEALTH + _asking("GET /?presence", Origin="\x1b\xe9"), _ANY_ORIGIN
+    ),
+    "target-of-a-proxy": _write(_asking("GET http://localhost:8080/a?presence") + _HEALTH),
+    "handshake-behind-others": _write(_HEALTH * 2 + request() + frame(b"hello"), cuts=(99,)),
+    "handshake-of-old": _write(_HEALTH + request("GET / HTTP/1.0")),
+    "handshake-with-a-fold": _write(_HEALTH + request(more="X-Nothing: 1\r\n 2\r\n")),
+    "handshake-with-a-body": _write(_HEALTH + request(Content_Length="5") + b"hello"),
+    "handshake-with-two-keys": _write(
+        _HEALTH + request(more="Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
+    ),
+    "last": _write(_asking("GET /healthz", Connection="close") + _HEALTH),
+    "of-old": _write(b"GET /?presence HTTP/1.0\r\nHost: localhost\r\n\r\n" + _HEALTH),
+    "wrong-behind-others": _write(_HEALTH + b"nonsense\r\n\r\n" + _HEALTH),
+    "line-without-an-end": _write(_HEALTH + b"GET /" + b"x" * 2000, cuts=(60,), again=10),
+    "many": _write(_HEALTH * 100, cuts=(999, 2222)),
+    "forwarded": _write(_asking("POST /", b"a", X_Forwarded_For="192.0.2.1") * 3, _PROXY),
+    "of-one-address": _write(_HEALTH, _ONE_EACH),
+    "handshake-of-one-address-and-more": _write(request() + _asking("HEAD /"), _ONE_EACH),
+    "head-of-one-address": _write(_asking("HEAD /healthz"), _ONE_EACH),
+    "full": _write(_asking("GET /", Accept=_STREAM), _FULL),
+    "closed": _write(_asking("POST /", b"hello") + _HEALTH, _CLOSED),
+}
+"""More inputs of :func:`tests.fuzz.http.check`, which begin with no handshake."""
+
 SEEDS = {"frames": FRAMES, "http": HTTP}
 
 

@@ -127,5 +127,5 @@ class Connection:
     def end(self) -> None:
         """Be gone, and see that nothing stays."""
         if not self.transport.disconnected:
-            self.server.abort()
+            self.transport.abortConnection()
         self._clock.advance(0)

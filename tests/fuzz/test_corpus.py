@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from orchestra.web import resource
+from orchestra.web.event_stream import EventStream
+from orchestra.web.http_channel import WebChannel, WebRequest
+from orchestra.web.resource import OrchestraResource
 from orchestra.websocket import intake, opening
 from orchestra.websocket.deflate import Inflater
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.fuzz import frames, http
-from tests.fuzz.seeds import CORPUS, SEEDS
+from tests.fuzz.seeds import CORPUS, SEEDS, SITE
 from tests.fuzz.stage import Script
 
 CHECKS: dict[str, Callable[[bytes], None]] = {"frames": frames.check, "http": http.check}
@@ -26,6 +30,12 @@ ALL = [(target, name) for target, seeds in SEEDS.items() for name in seeds]
 def test_every_seed_has_the_property(target: str, name: str) -> None:
     """What the fuzzer starts from is as it should be, on any machine and without the fuzzer."""
     CHECKS[target]((CORPUS / target / name).read_bytes())
+
+
+@pytest.mark.parametrize("name", SITE)
+def test_what_is_no_handshake_has_the_property(name: str) -> None:
+    """Requests for the site, one or many, alone or before a handshake."""
+    http.check(SITE[name])
 
 
 @pytest.mark.parametrize("target", SEEDS)
@@ -65,7 +75,7 @@ refuse = OrchestraProtocol.sendHttpErrorResponse
 on_ping = OrchestraProtocol.onPing
 on_message = OrchestraProtocol.onMessage
 frame_data = OrchestraProtocol.onFrameData
-shake = opening.read_handshake
+process = OrchestraProtocol.processHandshake
 
 
 def one_message_too_few(*args: Any) -> Any:
@@ -155,7 +165,7 @@ def takes_anything(data: bytes, any_origin: bool) -> Any:
 
 def takes_it_early(self: Any) -> None:
     self.data += b"\r\n\r\n"
-    self._read_request()
+    process(self)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +189,59 @@ def test_an_opening_that_is_broken_is_noticed(
     """Some seed shows it."""
     monkeypatch.setattr(owner, name, broken)
     assert shown(http.check, SEEDS["http"].values())
+
+
+def serves_in_turn(self: Any, request: Any) -> None:
+    """Forget to go on behind a request."""
+
+
+def goes_on_for_ever(self: Any, request: Any, version: bytes) -> bool:
+    return True
+
+
+def streams_nothing(self: Any, pages: Any) -> None:
+    """Leave the client without an answer."""
+
+
+def tells_no_length(request: Any, body: bytes) -> bytes:
+    return b"" if request.method == b"HEAD" else body[:-1]
+
+
+def keeps_its_place(self: Any) -> None:
+    self.place = None
+    leave(self)
+
+
+def keeps_counting(self: Any) -> None:
+    self._orchestra.countConnections += 1
+    leave(self)
+
+
+leave = WebChannel._leave
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken"),
+    [
+        (OrchestraResource, "render", fail),
+        (WebChannel, "dataReceived", fail),
+        (WebChannel, "requestDone", serves_in_turn),
+        (WebChannel, "checkPersistence", goes_on_for_ever),
+        (WebChannel, "_leave", keeps_counting),
+        (WebChannel, "_leave", keeps_its_place),
+        (WebRequest, "_check", fail),
+        (EventStream, "begin", streams_nothing),
+        (resource, "body", tells_no_length),
+        (resource, "let_page_read", fail),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_site_that_is_broken_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, broken: Any
+) -> None:
+    """Some request shows it."""
+    monkeypatch.setattr(owner, name, broken)
+    assert shown(http.check, SITE.values())
 
 
 def shown(check: Callable[[bytes], None], seeds: Iterable[bytes]) -> bool:

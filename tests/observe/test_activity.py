@@ -112,12 +112,43 @@ def test_refusals_and_evictions_are_logged(clock: Clock) -> None:
     activity = ActivityLog(clock)
     with captured() as events:
         activity.refused("a peer", 400, "bad \x1b thing")
-        activity.evicted("a peer", "a\u2028b")
+        activity.evicted("a peer", "a\u2028b", 3)
     assert lines(events) == [
         "Refused a connection from a peer: 400 bad \\x1b thing",
         "A musician in a\\u2028b was too slow and is asked to leave.",
     ]
     assert [event["log_level"].name for event in events] == ["info", "warn"]
+
+
+def test_what_is_missed_is_logged_and_counted(clock: Clock) -> None:
+    """By those who go on and by those who are closed, as far as it is known."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        activity.missed("a peer", "a\u2028b", 5)
+        activity.missed("a peer", "strings", None)
+        activity.evicted("a peer", "strings", 2)
+        activity.missed("a peer", "strings", 1)
+    assert lines(events) == [
+        "A musician in a\\u2028b has missed 5 notes.",
+        "A musician in strings has missed some notes.",
+        "A musician in strings was too slow and is asked to leave.",
+        "A musician in strings has missed 1 notes.",
+    ]
+    assert {event["log_level"].name for event in events} == {"warn"}
+    fields = [(event["missed"], event["missed_messages"]) for event in named(events, "missed")]
+    assert fields == [(5, 5), (None, 5), (1, 8)]
+    assert [event["how_many"] for event in named(events, "missed")] == [5, "some", 1]
+    assert named(events, "evicted") == [
+        {
+            "event": "evicted",
+            "peer": "a peer",
+            "channel": "strings",
+            "missed": 2,
+            "evictions": 1,
+            "missed_messages": 7,
+        }
+    ]
+    assert (activity.evictions, activity.missed_messages) == (1, 8)
 
 
 def test_a_storm_of_arrivals_is_summarized(clock: Clock) -> None:
@@ -141,6 +172,22 @@ def test_a_storm_of_arrivals_is_summarized(clock: Clock) -> None:
         "Refused 10 more connections.",
         "A new musician has joined the orchestra!",
     ]
+
+
+def test_a_storm_of_gaps_is_summarized(clock: Clock) -> None:
+    """What each has missed is counted all the same; who is closed is always told."""
+    activity = ActivityLog(clock)
+    with captured() as events:
+        for _ in range(MOVES_PER_SECOND + 40):
+            activity.missed("a peer", "main", 2)
+        for _ in range(MOVES_PER_SECOND + 5):
+            activity.evicted("a peer", "main", 1)
+        activity.flush()
+    assert len(named(events, "missed")) == MOVES_PER_SECOND
+    assert len(named(events, "evicted")) == MOVES_PER_SECOND + 5
+    assert lines(events)[-1] == "40 more musicians have missed notes."
+    assert named(events, "gaps") == [{"event": "gaps", "gaps": 40}]
+    assert activity.missed_messages == 3 * MOVES_PER_SECOND + 85
 
 
 def test_what_was_only_counted_is_not_lost_at_the_end(clock: Clock) -> None:

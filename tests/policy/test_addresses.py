@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address as IPv4Peer
+from twisted.internet.address import IPv6Address as IPv6Peer
+from twisted.internet.address import UNIXAddress
 
-from orchestra.policy.addresses import UNIX, TrustedProxies, plain
+from orchestra.policy.addresses import UNIX, Addresses, TrustedProxies, address_of, plain
 from orchestra.refusal import RefusedError
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "192.0.2.1", "2001:db8::/64", "unix"])
@@ -126,6 +131,52 @@ def test_what_is_no_network_is_refused(network: str) -> None:
     """The error says why, and what is allowed."""
     with pytest.raises(ValueError, match=r"trusted proxy: .*must be an address such as 10"):
         TrustedProxies([network])
+
+
+@pytest.mark.parametrize(
+    ("networks", "inside", "outside"),
+    [
+        (["*"], ["192.0.2.1", "2001:db8::1", UNIX, "somewhere"], []),
+        ([], [], ["192.0.2.1", "2001:db8::1", UNIX, "somewhere", "*", ""]),
+        (["unix"], [UNIX], ["192.0.2.1", "somewhere"]),
+        (["192.0.2.1"], ["192.0.2.1"], ["192.0.2.2", UNIX, "::ffff:192.0.2.1"]),
+        (["192.0.2.0/24"], ["192.0.2.0", "192.0.2.255"], ["192.0.3.0", "2001:db8::1"]),
+        (["2001:db8::/32"], ["2001:db8::1"], ["2001:db9::1", "32.1.13.184"]),
+        (["10.0.0.0/8", "unix", "::1"], ["10.1.2.3", UNIX, "::1"], ["11.0.0.1", "::2"]),
+        (["0.0.0.0/0", "::/0"], ["192.0.2.1", "2001:db8::1"], [UNIX, "somewhere"]),
+        (["10.0.0.1", "*"], ["192.0.2.1", UNIX], []),
+    ],
+)
+def test_a_set_of_addresses(networks: list[str], inside: list[str], outside: list[str]) -> None:
+    """Given one by one, as networks, or by what stands for UNIX sockets or for all."""
+    addresses = Addresses(iter(networks))
+    assert [address for address in inside if address not in addresses] == []
+    assert [address for address in outside if address in addresses] == []
+
+
+@pytest.mark.parametrize(
+    "network", ["", "proxy.example", "10.0.0.1/8", "10.0.0.0/33", "10.*", "all"]
+)
+def test_what_is_no_address_is_in_no_set(network: str) -> None:
+    """Whoever sets it wrongly learns it at once, rather than that nobody is in it."""
+    with pytest.raises(ValueError, match="does not appear to be|has host bits set"):
+        Addresses(["10.0.0.1", network])
+
+
+@given(st.ip_addresses(), st.integers(0, 32))
+def test_an_address_is_in_its_networks(address: IPv4Address | IPv6Address, bits: int) -> None:
+    """In each that begins like it, in any case in its own, and not in its neighbour's."""
+    assert str(address) in Addresses([str(ip_network((address, bits), strict=False))])
+    assert str(address) in Addresses([str(address)])
+    assert str(address) not in Addresses([str(type(address)(int(address) ^ 1))])
+
+
+def test_the_address_of_a_peer() -> None:
+    """Whoever has none came through a UNIX socket."""
+    assert address_of(IPv4Peer("TCP", "192.0.2.1", 1)) == "192.0.2.1"
+    assert address_of(IPv6Peer("TCP", "::ffff:192.0.2.1", 1)) == "192.0.2.1"
+    assert address_of(UNIXAddress(b"")) == UNIX
+    assert address_of(None) == UNIX
 
 
 def test_ipv4_within_ipv6_is_ipv4() -> None:

@@ -41,3 +41,15 @@ def test_pages_of_others_are_refused() -> None:
         Admission().check({**HOST, "origin": "https://evil.example"})
     assert caught.value.status == 403
     Admission(["*"]).check({**HOST, "origin": "https://evil.example"})
+
+
+def test_who_stands_for_others_is_not_held_to_account() -> None:
+    """What comes from a proxy that names no client, or through a UNIX socket, is many people's."""
+    admission = Admission(trusted_proxies=["10.0.0.1", "2001:db8::/64"])
+    assert admission.counts("192.0.2.1")
+    assert admission.counts("10.0.0.2")
+    assert not admission.counts("10.0.0.1")
+    assert not admission.counts("2001:db8::5")
+    assert not admission.counts(UNIX)
+    assert Admission().counts("10.0.0.1")
+    assert not Admission().counts(UNIX)

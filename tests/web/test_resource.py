@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 from twisted.web.static import Data
 
 from orchestra.hub import Hub
 from orchestra.web.resource import OrchestraResource
 from orchestra.websocket.factory import OrchestraFactory
-from tests.memory import BUFFER, MemoryClient, MemoryTransport, join
+from tests.memory import BUFFER, MemoryClient, join
+from tests.web.client import UPGRADE, EventSource, WebClient, texts
 
 
 @pytest.fixture
@@ -37,15 +40,6 @@ def site(factory: OrchestraFactory, clock: Clock) -> Iterator[Site]:
         client.abort()
     site.stopFactory()
     assert not factory.clients
-
-
-def request(site: Site, clock: Clock, text: str) -> bytes:
-    """The site's answer to a request."""
-    protocol = site.buildProtocol(None)
-    transport = MemoryTransport(protocol)
-    protocol.makeConnection(transport)
-    protocol.dataReceived(text.replace("\n", "\r\n").encode())
-    return transport.take()
 
 
 @pytest.mark.parametrize(
@@ -91,17 +85,95 @@ def test_mounted_and_direct_clients_hear_each_other(
     assert mounted.read() == direct.read() == ["Echo: hello"]
 
 
-def test_the_site_goes_on(site: Site, clock: Clock) -> None:
+def test_the_site_goes_on(site: Site) -> None:
     """Other resources are served as before."""
-    answer = request(site, clock, "GET /page HTTP/1.1\nHost: localhost\n\n")
-    assert answer.endswith(b"\r\n\r\na page")
+    client = WebClient(site)
+    assert client.get("/page").text == "a page"
+    assert client.get("/live?presence").status == 200
+    assert client.get("/page").text == "a page"
+    assert client.get("/healthz").status == 404
+    client.vanish()
 
 
-def test_a_plain_request_is_told_to_upgrade(site: Site, clock: Clock) -> None:
+def test_a_plain_request_is_told_to_upgrade(site: Site) -> None:
     """Whoever asks for the resource without a WebSocket handshake learns what is missing."""
-    answer = request(site, clock, "GET /live HTTP/1.1\nHost: localhost\n\n")
-    assert answer.startswith(b"HTTP/1.1 426 ")
-    assert b"Upgrade: websocket\r\n" in answer
+    client = WebClient(site)
+    answer = client.get("/live")
+    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    client.vanish()
+
+
+@pytest.mark.parametrize("path", ["/live", "/deep/live"])
+def test_all_of_it_is_served_below_its_path(
+    site: Site, factory: OrchestraFactory, clock: Clock, path: str
+) -> None:
+    """Streams, POST and presence are those of the server's own port."""
+    stream, direct = EventSource(site, f"{path}/strings?last=1"), join(factory, "/strings")
+    client = WebClient(site)
+    answer = client.post(f"{path}/strings", "hello", Origin="http://localhost:8080")
+    assert answer.json["offset"] == 1
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:8080"
+    clock.advance(0)
+    assert texts(stream.hear()) == ["hello"]
+    assert direct.read() == ["Echo: hello"]
+    assert client.get(f"{path}/strings?presence=count").json == {"clients": 2, "identities": 0}
+    assert client.do("OPTIONS", f"{path}/strings").status == 204
+    assert client.do("HEAD", f"{path}/strings?presence").body == b""
+    assert client.get(f"{path}/api").status == 404
+    assert client.get(f"{path}/").status == 426
+    assert client.post(f"{path}", "hello", Origin="https://evil.example").status == 403
+    client.vanish()
+    direct.vanish()
+
+
+def test_what_is_too_large_is_refused_here_too(site: Site, factory: OrchestraFactory) -> None:
+    """Once it has come: what comes before that is the business of the site."""
+    client = WebClient(site)
+    assert client.post("/live", "x" * 1024 * 1024).status == 200
+    assert client.post("/live", "x" * 1024 * 1024 + "x").status == 413
+    assert len(factory.hub.history("main")) == 1
+    client.vanish()
+
+
+def test_a_mounted_stream_is_a_client_like_any_other(
+    site: Site, factory: OrchestraFactory, clock: Clock
+) -> None:
+    """It is counted, paused with its transport, outlives the site's timeout, and is seen off."""
+    stream = EventSource(site, "/live")
+    assert factory.countConnections == 1
+    for _ in range(20):
+        factory.broadcast(b"x" * 10_000)
+        clock.advance(0)
+    assert len(stream.transport.buffer) < BUFFER + 11_000
+    assert len(texts(stream.hear())) == 20
+    for _ in range(300):
+        clock.advance(1)
+        stream.hear()
+    assert not stream.is_gone
+    factory.drain(10)
+    stream.hear()
+    assert stream.reader.comments[-1] == "going away"
+    assert stream.is_gone
+    assert factory.countConnections == 0
+
+
+def test_a_connection_of_the_site_has_no_place(clock: Clock) -> None:
+    """Only those who listen are counted there."""
+    factory = OrchestraFactory(reactor=clock, max_connections_per_address=1)
+    root = Resource()
+    root.putChild(b"live", OrchestraResource(factory))
+    site = Site(root, reactor=clock)
+    clients = [WebClient(site) for _ in range(3)]
+    assert [client.post("/live", "hello").status for client in clients] == [200] * 3
+    stream = EventSource(site, "/live")
+    listening = {"Accept": "text/event-stream"}
+    assert clients[0].get("/live", **listening).status == 429
+    assert clients[0].get("/live?presence").status == 200
+    stream.vanish()
+    assert EventSource(site, "/live").answer.status == 200
+    for client in (*clients, *factory.clients):
+        client.transport.abortConnection()
+    assert factory.countConnections == 0
 
 
 def test_a_bad_channel_is_refused(site: Site) -> None:
@@ -133,27 +205,51 @@ def test_idle_clients_outlive_the_sites_timeout(site: Site, clock: Clock) -> Non
     assert not client.transport.disconnected
 
 
-def test_http2_is_told_so(factory: OrchestraFactory) -> None:
+@pytest.mark.parametrize("headers", [UPGRADE, {"Accept": "text/event-stream"}])
+def test_http2_is_told_so(factory: OrchestraFactory, headers: dict[str, str]) -> None:
     """A connection of many streams cannot be taken over: 426 says what to do."""
+    answer = over_http2(factory, "GET", headers)
+    assert answer.code == 426
+    assert answer.responseHeaders.getRawHeaders("Upgrade") == ["websocket"]
+    assert factory.clients == set()
 
-    class Channel:
-        transport = None
 
-    class Request:
-        channel = Channel()
-        code = 200
+def test_http2_will_do_for_the_rest(factory: OrchestraFactory) -> None:
+    """Whoever neither listens nor upgrades needs no connection of its own."""
+    assert over_http2(factory, "POST", {"Content-Type": "text/plain"}).code == 200
+    assert [note.payload for note in factory.hub.history("strings")] == [b"hello"]
+    assert over_http2(factory, "OPTIONS", {}).code == 204
 
-        def __init__(self) -> None:
-            self.headers: dict[bytes, bytes] = {}
 
-        def setResponseCode(self, code: int) -> None:
-            self.code = code
+def over_http2(factory: OrchestraFactory, method: str, headers: dict[str, str]) -> Request:
+    """A request as twisted.web makes it of a stream of HTTP/2, once it was served."""
+    stream = Stream()
+    request = Request(stream, parsePOSTFormSubmission=False)
+    for name, value in headers.items():
+        request.requestHeaders.addRawHeader(name, value)
+    request.content = BytesIO(b"hello")
+    request.method, request.uri = method.encode(), b"/live/strings"
+    request.prepath, request.clientproto = [b"live"], b"HTTP/2"
+    request.render(OrchestraResource(factory))
+    return request
 
-        def setHeader(self, name: bytes, value: bytes) -> None:
-            self.headers[name] = value
 
-    stream: Any = Request()
-    body = OrchestraResource(factory).render(stream)
-    assert stream.code == 426
-    assert stream.headers[b"Upgrade"] == b"websocket"
-    assert b"HTTP/1.1" in body
+class Stream:
+    """What twisted.web has for a channel there: it has no transport to take over."""
+
+    transport = None
+    factory = None
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 50000)
+
+    getHost = getPeer
+
+    def writeHeaders(self, *args: Any) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def requestDone(self, request: Request) -> None:
+        pass

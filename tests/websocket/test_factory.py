@@ -104,8 +104,9 @@ def test_what_an_encoding_raises_closes_those_who_need_it(clock: Clock) -> None:
     """They are told with 1011, the log has the traceback, and everybody else hears on."""
 
     class Broken(OrchestraFactory):
-        def encoding(self, window_bits: int = 0) -> IEncoding:
-            return BrokenEncoding() if len(self.clients) == 2 else super().encoding(window_bits)
+        def encoding(self, window_bits: int = 0, channel: str = "main") -> IEncoding:
+            is_second = len(self.clients) == 1
+            return BrokenEncoding() if is_second else super().encoding(window_bits, channel)
 
     factory = Broken(reactor=clock)
     one, two, three = (join(factory) for _ in range(3))
@@ -229,14 +230,15 @@ def test_who_plays_too_much_is_asked_to_leave(clock: Clock) -> None:
 def test_the_burst_is_a_second_of_the_rate_unless_told(clock: Clock) -> None:
     """At least one message, or nobody could play at all."""
     for rate, burst in ((0.5, 1), (3, 3), (2.5, 3)):
-        factory = OrchestraFactory(reactor=clock, max_message_rate=rate)
-        assert factory.message_burst == burst
-        client = join(factory)
+        client = join(OrchestraFactory(reactor=clock, max_message_rate=rate))
         client.send(*"a" * burst)
         clock.advance(0)
         assert len(client.read()) == burst
         assert client.close_frame is None
-        client.vanish()
+        client.send("a")
+        clock.advance(0)
+        assert client.read() == []
+        assert client.close_frame == (1008, "too many messages")
 
 
 def test_a_slow_reader_that_plays_too_much_is_heard_no_more(clock: Clock) -> None:

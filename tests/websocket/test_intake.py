@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from twisted.internet.base import DelayedCall
 from twisted.internet.task import Clock
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -28,9 +29,14 @@ class Working(Clock):
         self.rightNow += self.step
         return super().seconds()
 
+    @property
+    def planned(self) -> list[DelayedCall]:
+        """The calls that are planned, but for the hub's, which comes to its channels later."""
+        return [call for call in self.getDelayedCalls() if call.func.__name__ != "_swept"]
+
     def turn(self) -> None:
-        """Make the calls that are due, and none of those that they plan."""
-        for call in self.getDelayedCalls():
+        """Make the calls that are planned, and none of those that they plan."""
+        for call in self.planned:
             self.calls.remove(call)
             call.called = 1
             call.func(*call.args, **call.kw)
@@ -121,11 +127,11 @@ def test_after_a_costly_turn_the_queue_rests(working: Working) -> None:
     receive(client, frame(b"a", fin=False))
     working.step = COSTLY
     receive(client, frame(b"", opcode=0, fin=False) * 30 + frame(b"", opcode=0))
-    (first,) = working.getDelayedCalls()
+    (first,) = working.planned
     assert first.getTime() <= working.rightNow
     working.turn()
     working.step = 0
-    (second,) = working.getDelayedCalls()
+    (second,) = working.planned
     assert second.getTime() >= working.rightNow + REST * COSTLY
     for _ in range(100):
         working.turn()
@@ -208,7 +214,7 @@ def test_one_that_is_held_waits_for_both(working: Working) -> None:
         working.turn()
         assert [payload for _, payload in factory.played] == [b"hello"]
         assert client.transport.reading
-        assert working.getDelayedCalls() == []
+        assert working.planned == []
         client.vanish()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from twisted.internet.task import Clock
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from zope.interface.verify import verifyObject
 
 from orchestra.connection.backpressure import PATIENCE
@@ -15,6 +16,7 @@ from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.interfaces import IOutlet
 from orchestra.message import Content
+from orchestra.settings import LATEST, SKIP, ChannelSettings
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, named
@@ -169,26 +171,36 @@ def test_a_bad_url_is_refused(
 @pytest.mark.parametrize(
     ("request_line", "status", "header"),
     [
-        (b"GET / HTTP/1.1", b"426", b"Upgrade: websocket"),
+        (b"GET / HTTP/1.1", b"400", b"Connection: close"),
         (b"POST / HTTP/1.1", b"405", b"Allow: GET"),
         (b"GET / HTTP/1.0", b"505", b"Connection: close"),
         (b"nonsense", b"400", b"Connection: close"),
     ],
 )
-def test_what_is_no_handshake_is_refused(
+def test_what_is_no_good_handshake_is_refused(
     factory: OrchestraFactory, request_line: bytes, status: bytes, header: bytes
 ) -> None:
-    """Other requests get the status for what is wrong with them, and what goes with it."""
+    """It gets the status for what is wrong with it, and what goes with that."""
     client = MemoryClient(factory)
     server = factory.buildProtocol(client.transport.getPeer())
     transport = type(client.transport)(server)
     server.makeConnection(transport)
-    server.dataReceived(request_line + b"\r\nHost: localhost\r\n\r\n")
+    server.dataReceived(request_line + b"\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n")
     answer = transport.take()
     assert answer.startswith(b"HTTP/1.1 " + status + b" ")
     assert header + b"\r\n" in answer
     assert b"Autobahn" not in answer
     assert transport.disconnected
+
+
+@pytest.mark.parametrize("query", ["since=1f2e3d4c:0", "presence", "presence=count&last=1"])
+def test_what_is_for_streams_is_refused(factory: OrchestraFactory, query: str) -> None:
+    """A WebSocket could not be told of a gap, or who comes, so that it learns it at once."""
+    client = MemoryClient(factory, f"/?{query}")
+    client.read()
+    assert client.refusal.status_code == 400
+    assert client.refusal.reason_phrase == "since and presence are for event streams"
+    assert factory.hub.channels() == {}
 
 
 def test_nobody_is_let_in_while_the_server_stops(factory: OrchestraFactory) -> None:
@@ -357,13 +369,37 @@ def test_a_reader_that_falls_off_the_log_is_closed(
             "event": "evicted",
             "peer": "tcp4:127.0.0.1:50000",
             "channel": "strings",
+            "missed": 1,
             "evictions": 1,
+            "missed_messages": 1,
         }
     ]
     assert factory.clients == {fast.server}
     assert [(event["code"], event["reason"]) for event in named(events, "left")] == [
         (1013, "slow reader")
     ]
+
+
+@pytest.mark.parametrize(("slow_reader", "missed"), [(SKIP, 16), (LATEST, 20)])
+def test_a_slow_reader_may_go_on_further_ahead(
+    clock: Clock, slow_reader: str, missed: int
+) -> None:
+    """Where that is set; it cannot be told what it has missed, but the log is."""
+    channels = {"strings": ChannelSettings(slow_reader=slow_reader)}
+    hub = Hub(Retention(messages=5), clock=clock.seconds, channels=channels)
+    factory = OrchestraFactory(hub, reactor=clock)
+    slow = join(factory, "/strings")
+    with captured() as events:
+        for text in ("x" * 100_000, *map(str, range(1, 22))):
+            factory.broadcast(text.encode(), channel="strings")
+            turn(clock)
+        first, *others = slow.read()
+    assert first == "Echo: " + "x" * 100_000
+    assert others == [f"Echo: {number}" for number in range(1 + missed, 22)]
+    assert slow.close_frame is None
+    assert [(e["channel"], e["missed"]) for e in named(events, "missed")] == [("strings", missed)]
+    assert factory.activity.missed_messages == missed
+    slow.vanish()
 
 
 def test_an_evicted_reader_that_never_reads_is_dropped(
@@ -480,7 +516,7 @@ def test_a_full_server_waits_for_the_whole_request(clock: Clock) -> None:
     server = factory.buildProtocol(client.transport.getPeer())
     transport = type(client.transport)(server)
     server.makeConnection(transport)
-    server.dataReceived(b"GET / HTTP/1.1\r\n")
+    server.dataReceived(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n")
     assert transport.take() == b""
     server.dataReceived(b"\r\n")
     assert transport.take().startswith(b"HTTP/1.1 503 ")
@@ -560,6 +596,108 @@ def test_nobody_silences_the_others_by_not_reading(clock: Clock) -> None:
     assert factory.clients == {publisher.server}
     publisher.vanish()
     assert factory.activity.evictions == 3
+
+
+def test_a_channel_has_its_publishers(clock: Clock) -> None:
+    """Who is none of them may listen, and is closed when it plays; nobody hears that."""
+    channels = {
+        "none": ChannelSettings(publishers=()),
+        "others": ChannelSettings(publishers=("10.0.0.0/8", "unix")),
+        "here": ChannelSettings(publishers=("127.0.0.0/8",)),
+    }
+    factory = OrchestraFactory(Hub(clock=clock.seconds, channels=channels), reactor=clock)
+    for channel, may in (("none", False), ("others", False), ("here", True), ("main", True)):
+        player, listener = join(factory, f"/{channel}"), join(factory, f"/{channel}")
+        factory.broadcast(b"listen", channel=channel)
+        player.send("mine", "again")
+        turn(clock)
+        heard = ["Echo: listen", "Echo: mine", "Echo: again"]
+        assert player.read() == listener.read() == heard[: 3 if may else 1]
+        reason = "publishing is not allowed in this channel"
+        assert player.close_frame == (None if may else (1008, reason))
+        player.vanish()
+        listener.vanish()
+
+
+def test_a_channel_has_the_publishers_behind_its_proxies(clock: Clock) -> None:
+    """It is the client's address that counts, not that of the proxy."""
+    channels = {"strings": ChannelSettings(publishers=("127.0.0.1",))}
+    hub = Hub(clock=clock.seconds, channels=channels)
+    factory = OrchestraFactory(hub, reactor=clock, trusted_proxies=["127.0.0.1"])
+    for headers, may in (({}, True), ({"X-Forwarded-For": "192.0.2.1"}, False)):
+        client = MemoryClient(factory, "/strings", headers=headers)
+        client.read()
+        assert client.server.may_publish == may
+        client.vanish()
+
+
+def test_a_channel_has_a_size_of_its_own(clock: Clock) -> None:
+    """Smaller, larger, or none at all; others have that of the factory."""
+    channels = {
+        "small": ChannelSettings(max_message_size=10),
+        "large": ChannelSettings(max_message_size=100_000),
+        "any": ChannelSettings(max_message_size=0),
+        "same": ChannelSettings(prefix="Echo: "),
+    }
+    hub = Hub(clock=clock.seconds, channels=channels)
+    factory = OrchestraFactory(hub, reactor=clock, max_message_size=1000)
+    sizes = {"small": 10, "large": 100_000, "any": None, "same": 1000, "main": 1000}
+    for channel, size in sizes.items():
+        fine = "x" * (1_500_000 if size is None else size)
+        client = join(factory, f"/{channel}")
+        client.send(fine)
+        client.ws.send_text(fine[:1].encode(), fin=False)
+        client.ws.send_continuation(fine[1:].encode(), fin=True)
+        client.deliver()
+        turn(clock)
+        assert client.read() == ["Echo: " + fine] * 2
+        if size is not None:
+            client.send("x" * (size + 1))
+            turn(clock)
+            assert client.read() == []
+            assert client.close_frame is not None
+            assert client.close_frame[0] == 1009
+        client.vanish()
+
+
+def test_a_channel_has_a_rate_of_its_own(clock: Clock) -> None:
+    """Another one, another burst, or none at all; others have that of the factory."""
+    channels = {
+        "quick": ChannelSettings(max_message_rate=5),
+        "burst": ChannelSettings(max_message_rate=5, message_burst=3),
+        "free": ChannelSettings(max_message_rate=0),
+    }
+    hub = Hub(clock=clock.seconds, channels=channels)
+    factory = OrchestraFactory(hub, reactor=clock, max_message_rate=2)
+    for channel, count in (("quick", 5), ("burst", 3), ("free", 9), ("main", 2)):
+        client = join(factory, f"/{channel}")
+        client.send(*"a" * 9)
+        turn(clock)
+        assert client.read() == ["Echo: a"] * count
+        assert client.close_frame == (None if count == 9 else (1008, "too many messages"))
+        client.vanish()
+
+
+def test_a_channel_has_a_prefix_of_its_own(clock: Clock) -> None:
+    """With compression as well; those that have the same share what is framed."""
+    channels = {
+        "relay*": ChannelSettings(prefix=""),
+        "strings": ChannelSettings(prefix="♪ "),
+        "brass": ChannelSettings(max_message_rate=100),
+    }
+    hub = Hub(clock=clock.seconds, channels=channels)
+    factory = OrchestraFactory(hub, reactor=clock, compress=True, prefix="I say: ")
+    prefixes = {"relay/a": "", "strings": "♪ ", "brass": "I say: ", "main": "I say: "}
+    for extensions in ([], [ClientPerMessageDeflateFactory()]):
+        for channel, prefix in prefixes.items():
+            client = join(factory, f"/{channel}", extensions)
+            client.send("la" * 100, b"\0")
+            turn(clock)
+            assert client.read() == [prefix + "la" * 100, b"\0"]
+            client.vanish()
+    assert factory.encoding(channel="relay/a") is factory.encoding(channel="relay/b")
+    assert factory.encoding(channel="brass") is factory.encoding()
+    assert factory.encoding(channel="strings") is not factory.encoding()
 
 
 def test_options_that_are_set_later_hold_for_later_connections(factory: OrchestraFactory) -> None:
