@@ -102,10 +102,12 @@ class EventStream(Client, Protocol):
     def _notice_absence(self) -> None:
         # A peer that is gone without a word is noticed as soon as it would be by pings.
         its_socket = getattr(self.transport, "socket", None)
-        seconds = self.factory.autoPingInterval + self.factory.autoPingTimeout
-        if isinstance(its_socket, socket.socket) and _USER_TIMEOUT is not None:
+        interval, timeout = self.factory.autoPingInterval, self.factory.autoPingTimeout
+        if not (interval and timeout and isinstance(its_socket, socket.socket)):
+            return
+        if _USER_TIMEOUT is not None:
             with suppress(OSError):  # it is no TCP socket
-                milliseconds = round(1000 * seconds)
+                milliseconds = round(1000 * (interval + timeout))
                 its_socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
 
     def _set_heartbeat(self) -> None:

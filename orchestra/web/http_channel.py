@@ -58,7 +58,7 @@ class WebRequest(Request):
         super().handleContentChunk(data)
 
     def _check(self, size: int) -> None:
-        limit = self.channel.site.max_body()
+        limit = self.channel.site.max_body
         if 0 < limit < size:
             raise RefusedError(413, f"a message must be {limit} bytes or less")
 

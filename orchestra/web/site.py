@@ -25,16 +25,16 @@ class OrchestraSite(Site):
         self.orchestra = factory
         self.channels: set[WebChannel] = set()
         """The connections on which HTTP is spoken."""
+        sizes = [factory.defaults.max_message_size or 0]
+        sizes += [
+            s.max_message_size for s in factory.hub.rules.all if s.max_message_size is not None
+        ]
+        self.max_body = 0 if 0 in sizes else max(sizes)
+        """How long a body may be, in bytes, in the channel with the highest limit; 0 for any
+        length."""
 
     def log(self, request: Any) -> None:
         """Keep no log of requests: what matters is logged by what serves them."""
-
-    def max_body(self) -> int:
-        """How long a body may be at the most, in bytes; 0 for any length."""
-        factory = self.orchestra
-        sizes = [settings.max_message_size for settings in factory.hub.rules.all]
-        sizes = [factory.defaults.max_message_size, *[size for size in sizes if size is not None]]
-        return 0 if 0 in sizes else max(size or 0 for size in sizes)
 
     def take_over(self, transport: Any, data: bytes, place: str | None) -> None:
         """Serve the requests of a connection that began as another protocol's.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any
@@ -166,12 +166,14 @@ class OrchestraFactory(WebSocketServerFactory):
             max_connections=0,
         )
         """What holds for channels for which nothing else is set."""
+        self._over_defaults = lru_cache(lambda settings: settings.over(self.defaults))
+        self._addresses = lru_cache(Addresses)
         self._rates = RatePerAddress()
         self.turns = Turns(self.reactor)
         """What keeps one client's flood from holding up the others."""
         self.hub = Hub() if hub is None else hub
         for settings in self.hub.rules.all:
-            Addresses(settings.publishers)  # raises, if one is none
+            self._addresses(settings.publishers)  # raises, if one is none
         self.hub.bind(
             partial(self.reactor.callLater, 0), self._report, later=self.reactor.callLater
         )
@@ -214,7 +216,10 @@ class OrchestraFactory(WebSocketServerFactory):
     def settings(self, channel: str) -> ChannelSettings:
         """What holds for a channel, with nothing left open but its retention."""
         settings = self.hub.settings(channel)
-        return self.defaults if settings is NOTHING else settings.over(self.defaults)
+        if settings is NOTHING:
+            return self.defaults
+        found: ChannelSettings = self._over_defaults(settings)
+        return found
 
     def whose(self, peer: IAddress | None, headers: Mapping[str, str]) -> str:
         """Whose request it is, while any are served.
@@ -251,7 +256,7 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         settings = self.settings(target.channel)
         if settings is not self.defaults:
-            client.may_publish = address in Addresses(settings.publishers)
+            client.may_publish = address in self._addresses(settings.publishers)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
                 raise RefusedError(503, "the channel is full")
         if client.address is None and self.admission.enter(address):
@@ -349,7 +354,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :raises RefusedError: if it may not be published.
         """
         settings = self.settings(channel)
-        if settings is not self.defaults and address not in Addresses(settings.publishers):
+        if settings is not self.defaults and address not in self._addresses(settings.publishers):
             raise RefusedError(403, "this address may not publish in the channel")
         payload, is_binary = content
         if 0 < (settings.max_message_size or 0) < len(payload):

@@ -60,7 +60,9 @@ def client(clock: Clock, stage: Stage, log: list[LogEvent]) -> Iterator[Orchestr
     stage.close()
     assert stopped.called
     assert not clock.getDelayedCalls()
-    assert not (client._locks or client._streams or client._subscriptions)
+    assert not client._locks
+    assert not client._streams
+    assert not client._subscriptions
 
 
 def started(coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
