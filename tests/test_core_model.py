@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import hypothesis.strategies as st
 import pytest
@@ -19,11 +20,30 @@ from tests.outlets import Gap, Lines, Outlet, Payloads, Pipe
 
 RETENTION = Retention(messages=6, bytes=8 * PIECE, age=50)
 PUBLISHERS = st.sampled_from([None, "me", "you"])
-ENCODINGS = st.integers(0, 2)
-ROOMS = st.sampled_from([None, 1, 2])
 KEYS = st.sampled_from(["one", "two"])
-# Whether it is a member, and of which identity.
-IDENTITIES = st.sampled_from([(False, None), (True, None), (True, "ann"), (True, "bob")])
+
+
+class Newcomer(NamedTuple):
+    """How somebody begins to read."""
+
+    encoding: int
+    room: int | None
+    skip: str | None
+    who: tuple[bool, str | None]
+    """Whether it is a member, and of which identity."""
+
+    waits: bool
+    """Whether it does not read before it has drained."""
+
+
+NEWCOMERS = st.builds(
+    Newcomer,
+    encoding=st.integers(0, 2),
+    room=st.sampled_from([None, 1, 2]),
+    skip=PUBLISHERS,
+    who=st.sampled_from([(False, None), (True, None), (True, "ann"), (True, "bob")]),
+    waits=st.booleans(),
+)
 
 
 @dataclass
@@ -202,13 +222,14 @@ class OneChannel(RuleBasedStateMachine):
 
     # Messages.
 
-    @rule(publisher=PUBLISHERS, large=st.booleans())
-    def publish(self, publisher: str | None, large: bool) -> None:
-        payload = b"%d" % len(self.published) + b"." * (PIECE if large else 0)
-        message = self.hub.publish("strings", payload, publisher=publisher)
-        self.published.append((payload, publisher, self.now))
-        assert message.offset == len(self.published)
-        self.positions.append(message.position)
+    @rule(publisher=PUBLISHERS, large=st.booleans(), count=st.integers(1, 4))
+    def publish(self, publisher: str | None, large: bool, count: int) -> None:
+        for _ in range(count):
+            payload = b"%d" % len(self.published) + b"." * (PIECE if large else 0)
+            message = self.hub.publish("strings", payload, publisher=publisher)
+            self.published.append((payload, publisher, self.now))
+            assert message.offset == len(self.published)
+            self.positions.append(message.position)
         self.look()
 
     @rule(key=KEYS)
@@ -278,49 +299,33 @@ class OneChannel(RuleBasedStateMachine):
 
     # Readers.
 
-    @rule(encoding=ENCODINGS, room=ROOMS, last=st.integers(0, 4), skip=PUBLISHERS, who=IDENTITIES)
-    def join(
-        self,
-        encoding: int,
-        room: int | None,
-        last: int,
-        skip: str | None,
-        who: tuple[bool, str | None],
-    ) -> None:
+    @rule(newcomer=NEWCOMERS, last=st.integers(0, 4))
+    def join(self, newcomer: Newcomer, last: int) -> None:
         begins = max(len(self.published) - last, self.lost)
-        self.add(encoding, room, skip, who, begins, begins, last=last)
+        self.add(newcomer, begins, begins, last=last)
 
-    @rule(data=st.data(), encoding=ENCODINGS, room=ROOMS, skip=PUBLISHERS, who=IDENTITIES)
-    def come_back(
-        self,
-        data: st.DataObject,
-        encoding: int,
-        room: int | None,
-        skip: str | None,
-        who: tuple[bool, str | None],
-    ) -> None:
+    @rule(data=st.data(), newcomer=NEWCOMERS)
+    def come_back(self, data: st.DataObject, newcomer: Newcomer) -> None:
         since = self.any_position(data)
-        self.add(encoding, room, skip, who, *self.place(since), since=since)
+        self.add(newcomer, *self.place(since), since=since)
 
     def add(
         self,
-        encoding: int,
-        room: int | None,
-        skip: str | None,
-        who: tuple[bool, str | None],
+        newcomer: Newcomer,
         start: int | None,
         begins: int,
         last: int = 0,
         since: Position | None = None,
     ) -> None:
-        outlet = Pipe(room) if encoding == 2 else Outlet(room)
+        room, skip = newcomer.room, newcomer.skip
+        outlet = Pipe(room) if newcomer.encoding == 2 else Outlet(room)
         self.clients += 1
-        is_member, identity = who
+        is_member, identity = newcomer.who
         member = self.hub.member(f"client {self.clients}", identity) if is_member else None
         outlet.subscriber = self.hub.attach(
             "strings",
             outlet,
-            self.encodings[encoding],
+            self.encodings[newcomer.encoding],
             last=last,
             since=since,
             skip=skip,
@@ -329,7 +334,8 @@ class OneChannel(RuleBasedStateMachine):
         reader = Reader(outlet, outlet.subscriber, skip, member, start, begins)
         self.readers.append(reader)
         self.check(reader)
-        outlet.subscriber.resume()
+        if not newcomer.waits:
+            outlet.subscriber.resume()
         self.look()
 
     @precondition(lambda self: self.readers)

@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from twisted.application.internet import backoffPolicy
@@ -17,21 +17,16 @@ from twisted.internet.defer import (
     DeferredLock,
     gatherResults,
     maybeDeferred,
-    succeed,
 )
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IAgent, IResponse
 
-from orchestra.client.events import EventReader
+from orchestra.client.http import Answer, Body, Stream
 from orchestra.client.subscription import Received, Subscription
 from orchestra.position import Position
 
@@ -42,7 +37,8 @@ every 25, unless that is set otherwise."""
 CLOSING = 5.0
 """For how many seconds it is waited, when the service stops, for connections to be closed."""
 
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PERMANENT_FAILURES = frozenset({501, 505})
+_TRANSIENT_REFUSALS = frozenset({408, 425, 429})
 
 
 class RequestRefusedError(Exception):
@@ -113,7 +109,7 @@ class OrchestraClient(Service):
         self._silence = silence
         self._subscriptions: dict[Subscription, Deferred[None] | None] = {}
         self._publications: dict[_Publication, Deferred[Position]] = {}
-        self._streams: set[_Stream] = set()
+        self._streams: set[Stream] = set()
         self._locks: dict[str, DeferredLock] = {}
         self._started: list[Deferred[None]] = []
 
@@ -264,7 +260,7 @@ class OrchestraClient(Service):
         if not kind.lower().startswith("text/event-stream"):
             await self._body(response)
             raise ValueError(f"what came is no event stream, but {kind or 'of no type'}")
-        stream = _Stream(subscription, self._reactor, self._silence)
+        stream = Stream(subscription, self._reactor, self._silence)
         self._streams.add(stream)
         stream.closed.addCallback(lambda _: self._streams.discard(stream))
         response.deliverBody(stream)
@@ -315,22 +311,29 @@ class OrchestraClient(Service):
     async def _request(
         self, method: str, url: str, headers: Headers, payload: bytes | None = None
     ) -> IResponse:
-        body = None if payload is None else _Body(payload)
+        body = None if payload is None else Body(payload)
         asking = maybeDeferred(self._agent.request, method.encode(), url.encode(), headers, body)
         response: IResponse = await asking.addTimeout(self._silence, self._reactor, _too_late)
         if response.code == 200:
             return response
         reason = (await self._body(response))[:200].decode(errors="replace").strip()
-        if response.code not in _TRANSIENT:
+        if not _is_transient(response.code):
             raise RequestRefusedError(response.code, reason)
         (after,) = response.headers.getRawHeaders("Retry-After", [""])[:1]
         retry_after = min(float(after), self._silence) if re.fullmatch("[0-9]+", after) else 0.0
         raise _TransientError(response.code, reason, retry_after)
 
     async def _body(self, response: IResponse) -> bytes:
-        answer = _Answer()
+        answer = Answer()
         response.deliverBody(answer)
         return await answer.done.addTimeout(self._silence, self._reactor, _too_late)
+
+
+def _is_transient(status: int) -> bool:
+    # Whether it may be another one when it is asked again. Proxies have their own from 500 on.
+    if status < 500:
+        return status in _TRANSIENT_REFUSALS
+    return status not in _PERMANENT_FAILURES
 
 
 def _too_late(_: object, seconds: float) -> NoReturn:
@@ -351,132 +354,3 @@ class _Publication:
         self.is_binary = is_binary
         self.key = uuid.uuid4().hex
         self.is_cancelled = False
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """The body of a request, sent at once."""
-
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
-        self.length = len(payload)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Send it."""
-        consumer.write(self._payload)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is sent already."""
-
-    def resumeProducing(self) -> None:
-        """It is sent already."""
-
-    def stopProducing(self) -> None:
-        """It is sent already."""
-
-
-class _Answer(Protocol):
-    """The body of a response that has an end."""
-
-    def __init__(self) -> None:
-        self.done: Deferred[bytes] = Deferred(lambda _: self._hang_up())
-        """Fires with the body."""
-        self._body = b""
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take a part of the body."""
-        self._body += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """That was all."""
-        if not self.done.called:
-            if reason.check(ResponseDone, PotentialDataLoss):
-                self.done.callback(self._body)
-            else:
-                self.done.errback(reason)
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-
-@implementer(IPushProducer)
-class _Stream(Protocol):
-    """The body of one event stream."""
-
-    def __init__(self, subscription: Subscription, reactor: Any, silence: float) -> None:
-        self.done: Deferred[None] = Deferred(lambda _: self._hang_up())
-        """Fires when the stream has ended."""
-        self.closed: Deferred[None] = Deferred()
-        """Fires when its connection is gone."""
-        self._subscription = subscription
-        self._reactor = reactor
-        self._silence = silence
-        self._reader = EventReader()
-        self._timer: IDelayedCall | None = None
-
-    def connectionMade(self) -> None:
-        """Begin to read."""
-        self._timer = self._reactor.callLater(self._silence, self._too_silent)
-        self._subscription.began(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take a part of the stream."""
-        if self.done.called:
-            return
-        assert self._timer is not None
-        self._timer.reset(self._silence)
-        try:
-            for event in self._reader.read(data):
-                # Not before, or it would be lost with whoever does not get it.
-                self._subscription.event(event)
-                self._subscription.at(event.last_id)
-                if self._subscription.has_ended:
-                    self._end(CancelledError())
-                    return
-            self._subscription.at(self._reader.last_id)
-        except Exception as error:
-            self._end(error)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The stream has ended."""
-        self._end(None)
-        self.closed.callback(None)
-
-    def pauseProducing(self) -> None:
-        """Read nothing more for now."""
-        cast(IPushProducer, self.transport).pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Read on. That nothing came so far is not the server's fault."""
-        cast(IPushProducer, self.transport).resumeProducing()
-        if self._timer is not None and self._timer.active():
-            self._timer.reset(self._silence)
-
-    def stopProducing(self) -> None:
-        """End the stream."""
-        self._end(None)
-
-    def _too_silent(self) -> None:
-        if self._subscription.is_paused:
-            self._timer = self._reactor.callLater(self._silence, self._too_silent)
-        else:
-            self._end(TimeoutError(f"nothing came for {self._silence:g} seconds"))
-
-    def _end(self, error: Exception | None) -> None:
-        if not self.done.called:
-            self._hang_up()
-            if error is None:
-                self.done.callback(None)
-            else:
-                self.done.errback(error)
-
-    def _hang_up(self) -> None:
-        if self._subscription.is_paused:  # TLS reads the end of a connection
-            self.resumeProducing()
-        self._subscription.began(None)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        if self.transport is not None:
-            self.transport.loseConnection()

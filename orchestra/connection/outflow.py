@@ -147,6 +147,11 @@ class Outflow:
         """The transport has drained, or asks for the first time."""
         if not self.full:
             return
+        if getattr(self._transport, "_lostTLSConnection", False):
+            # The peer has closed TLS. What is written is dropped, and yet the connection below
+            # would wait for the end of it.
+            self._transport.unregisterProducer()
+            return
         self.full = False
         waiting, self._waiting = self._waiting, []
         for data in waiting:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -159,7 +158,7 @@ def test_a_set_of_addresses(networks: list[str], inside: list[str], outside: lis
 )
 def test_what_is_no_address_is_in_no_set(network: str) -> None:
     """Whoever sets it wrongly learns it at once, rather than that nobody is in it."""
-    with pytest.raises(ValueError, match="does not appear to be|has host bits set"):
+    with pytest.raises(ValueError, match=r"does not appear to be|has host bits set"):
         Addresses(["10.0.0.1", network])
 
 

@@ -642,7 +642,31 @@ def test_who_reads_late_gets_all_the_same(factory: OrchestraFactory, clock: Cloc
     found, rest = answers(data, ["GET"] * (count + 1))
     assert [len(answer.body) for answer in found] == [size] * count + [3]
     assert rest == b""
-    assert client.get("/healthz").status == 200
+    for _ in range(3):
+        clock.advance(KEEP_ALIVE - 1)
+        assert client.get("/healthz").status == 200
+
+
+def test_who_is_gone_is_served_no_more(factory: OrchestraFactory, clock: Clock) -> None:
+    """What had not been its turn is not done behind its back."""
+    client = WebClient(factory)
+    client.server.dataReceived(request("POST", "/a", b"1") + request("POST", "/a", b"2"))
+    client.vanish()
+    clock.advance(0)
+    assert [note.payload for note in factory.hub.history("a")] == [b"1"]
+
+
+def test_who_has_been_told_to_go_is_served_no_more(
+    factory: OrchestraFactory, clock: Clock
+) -> None:
+    """A connection that was idle for too long has ended, even if the client has not seen it."""
+    client = WebClient(factory)
+    client.ask("GET", "/healthz")
+    clock.advance(KEEP_ALIVE)
+    assert client.transport.disconnecting
+    for line in request("POST", "/a", b"hello").splitlines(keepends=True):
+        client.send(line)
+    assert factory.hub.channels() == {}
 
 
 @pytest.mark.parametrize(
