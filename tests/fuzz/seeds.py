@@ -306,6 +306,7 @@ SITE = {
     "many": _write(_HEALTH * 100, cuts=(999, 2222)),
     "forwarded": _write(_asking("POST /", b"a", X_Forwarded_For="192.0.2.1") * 3, _PROXY),
     "of-one-address": _write(_HEALTH, _ONE_EACH),
+    "of-another-address": _write(_HEALTH, _LISTED_ORIGINS),
     "handshake-of-one-address-and-more": _write(request() + _asking("HEAD /"), _ONE_EACH),
     "head-of-one-address": _write(_asking("HEAD /healthz"), _ONE_EACH),
     "full": _write(_asking("GET /", Accept=_STREAM), _FULL),

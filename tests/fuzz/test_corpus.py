@@ -232,7 +232,7 @@ leave = WebChannel._leave
         (WebRequest, "_check", fail),
         (EventStream, "begin", streams_nothing),
         (resource, "body", tells_no_length),
-        (resource, "let_page_read", fail),
+        (OrchestraResource, "_serve", fail),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -258,19 +258,34 @@ def test_who_does_not_read_gets_no_heartbeats_on_top(
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
-def test_the_kernel_notices_who_is_gone(serve: Serve) -> None:
-    """As soon as pings would, since nobody answers a heartbeat; where there is no TCP, not so."""
-    factory = serve(ping_interval=10, ping_timeout=5.5)
-    for family, expected in ((socket.AF_INET, 15_500), (socket.AF_UNIX, None)):
-        client = WebClient(factory)
-        with socket.socket(family) as its_socket:
-            transport: Any = client.transport
-            transport.socket = its_socket
-            client.ask("GET", "/", **STREAM)
-            assert client.read()[0].status == 200
-            if expected is not None:
-                option = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-                assert its_socket.getsockopt(*option) == expected
+@pytest.mark.parametrize(
+    ("interval", "timeout", "expected"),
+    [(10, 5.5, 15_500), (0, 5.5, 0), (10, 0, 0)],
+)
+def test_the_kernel_notices_who_is_gone(
+    serve: Serve, interval: float, timeout: float, expected: int
+) -> None:
+    """As soon as pings would, if there were any: nobody answers a heartbeat."""
+    factory = serve(ping_interval=interval, ping_timeout=timeout)
+    with socket.socket() as its_socket:
+        listen_on(factory, its_socket)
+        option = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert its_socket.getsockopt(*option) == expected
+
+
+def test_where_there_is_no_tcp_nobody_is_gone_without_a_word(factory: OrchestraFactory) -> None:
+    """A UNIX socket knows of no such option, and needs none."""
+    with socket.socket(socket.AF_UNIX) as its_socket:
+        listen_on(factory, its_socket)
+
+
+def listen_on(factory: OrchestraFactory, its_socket: socket.socket) -> None:
+    """Ask for a stream on a connection with a socket."""
+    client = WebClient(factory)
+    transport: Any = client.transport
+    transport.socket = its_socket
+    client.ask("GET", "/", **STREAM)
+    assert client.read()[0].status == 200
 
 
 # Who comes and leaves.
