@@ -61,6 +61,7 @@ class Channel:
         "_keys",
         "_moved",
         "_report",
+        "check_in",
         "delivered",
         "history",
         "name",
@@ -89,6 +90,8 @@ class Channel:
         self.slow_reader = slow_reader
         self.presence = Presence()
         """The members among its subscribers."""
+        self.check_in = 0.0
+        """For whoever looks after it: after how many seconds it will be looked at."""
         self._report = report
         self._moved = moved
         # With which something was published, and its offset.

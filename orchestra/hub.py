@@ -6,6 +6,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Protocol
 
 from orchestra.channel import Channel, check_name
@@ -27,6 +28,10 @@ MESSAGE_OVERHEAD = 120
 
 MOVES = Retention(messages=1000, bytes=256 * 1024, age=60.0)
 """How much of who came and left is kept for those who watch it."""
+
+LINGER = 60.0
+"""For how many seconds a channel without a subscriber and a message is kept, at the most. Who was
+cut off comes back before that, to find that nothing is missing."""
 
 SWEEP = 200
 """How many channels are looked at in a turn for what is out of retention."""
@@ -56,7 +61,7 @@ class Hub:
     no reactor and does no I/O. All its methods are to be called in the reactor's thread.
 
     A channel is there as soon as somebody publishes in it or subscribes to it, and gone when it
-    has neither a subscriber nor a message within its retention.
+    has neither a subscriber nor a message within its retention, and has had none for a while.
     """
 
     def __init__(
@@ -93,8 +98,8 @@ class Hub:
         self._dirty: dict[Channel, None] = {}
         self._undelivered = 0
         self._flushing = False
-        # When each channel is next looked at for what is out of its retention; by the retention's
-        # age, so that within each the earliest comes first.
+        # When each channel is next looked at for what is out of its retention; by how long that is
+        # after the last time, so that within each the earliest comes first.
         self._checks: dict[float, OrderedDict[str, float]] = {}
         self._most = 0  # channels, since the dictionaries of them were made
         # What is watched, each with a log of its own of who came and left.
@@ -367,7 +372,7 @@ class Hub:
             if not len(channel):
                 del self._watched[channel.name]
         elif channel.is_vacant:
-            self._drop(channel)
+            self._let_linger(channel)
 
     def flush(self) -> None:
         """Deliver what was published. Called at the end of a turn; may be called before it.
@@ -432,10 +437,27 @@ class Hub:
 
     # Looking after what is out of retention.
 
-    def _check_later(self, channel: Channel, now: float) -> None:
+    def _check_later(self, channel: Channel, now: float, most: float = inf) -> None:
         # By then all that is in the channel now is out of retention.
-        age = channel.history.retention.age
-        self._checks.setdefault(age, OrderedDict())[channel.name] = now + max(age, 1.0)
+        channel.check_in = min(max(channel.history.retention.age, 1.0), most)
+        checks = self._checks.setdefault(channel.check_in, OrderedDict())
+        checks[channel.name] = now + channel.check_in
+
+    def _do_not_check(self, channel: Channel) -> None:
+        checks = self._checks[channel.check_in]
+        del checks[channel.name]
+        if not checks:
+            del self._checks[channel.check_in]
+
+    def _let_linger(self, channel: Channel) -> None:
+        # Of what retains nothing there is nothing to come back for.
+        keep = channel.history.retention
+        if not (keep.messages and keep.bytes and keep.age):
+            self._drop(channel)
+        elif self._channels.get(channel.name) is channel:
+            self._do_not_check(channel)
+            self._check_later(channel, self._clock(), LINGER)
+            self._plan_sweep()
 
     def _sweep(self, now: float) -> None:
         left = SWEEP
@@ -444,9 +466,9 @@ class Hub:
                 name, due = next(iter(checks.items()))
                 if due > now:
                     break
-                checks.popitem(last=False)
                 left -= 1
                 channel = self._channels[name]
+                self._do_not_check(channel)
                 self._check_later(channel, now)
                 channel.trim(now)
                 if channel.is_vacant:
@@ -480,10 +502,8 @@ class Hub:
     def _drop(self, channel: Channel) -> None:
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
-            age = channel.history.retention.age
-            del self._checks[age][channel.name]
-            if not self._checks[age]:
-                del self._checks[age]
+            self._do_not_check(channel)
+            if not self._checks:
                 self._plan_sweep()
 
 

@@ -80,7 +80,17 @@ def floor(module: str) -> int:
 def test_the_core_does_no_io(name: str) -> None:
     """It knows neither Twisted nor Autobahn, nor sockets, threads or files."""
     allowed = {"__future__", "collections", "dataclasses", "functools", "itertools"}
-    allowed |= {"json", "logging", "operator", "orchestra", "re", "secrets", "time", "typing"}
+    allowed |= {
+        "json",
+        "logging",
+        "math",
+        "operator",
+        "orchestra",
+        "re",
+        "secrets",
+        "time",
+        "typing",
+    }
     allowed |= {"unicodedata", "zope"}
     found = {module.split(".")[0] for module in imports(PACKAGE / f"{name}.py")}
     assert found <= allowed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.internet.task import Clock
 
 from orchestra.channel import Channel
 from orchestra.history import Retention
-from orchestra.hub import MAX_UNDELIVERED, MESSAGE_OVERHEAD, SWEEP, Hub, KeyReusedError
+from orchestra.hub import LINGER, MAX_UNDELIVERED, MESSAGE_OVERHEAD, SWEEP, Hub, KeyReusedError
 from orchestra.listener import AS_MESSAGES
 from orchestra.message import Entry, Message
 from orchestra.position import LostPositionError, Position
@@ -340,15 +341,37 @@ def test_channels_counts_subscribers(hub: Hub) -> None:
     assert hub.channels() == {"a": 2, "b": 0}
 
 
-def test_a_channel_without_a_past_goes_with_its_last_subscriber(hub: Hub, turn: Turn) -> None:
-    """One with a past stays, to be replayed."""
+@pytest.mark.parametrize("bound", ["messages", "bytes", "age"])
+def test_a_channel_that_retains_nothing_goes_with_its_last_subscriber(
+    clock: Clock, reports: list[str], bound: str
+) -> None:
+    """There is nothing to come back for."""
+    hub = timed(clock, reports, a=replace(Retention(), **{bound: 0}))
     for name in ("a", "b"):
-        subscriber = hub.subscribe(name, print)
-        if name == "b":
-            hub.publish(name, b"1")
-            turn.end()
-        hub.unsubscribe(subscriber)
+        hub.unsubscribe(hub.subscribe(name, print))
     assert hub.channels() == {"b": 0}
+
+
+@pytest.mark.parametrize(("age", "lingers"), [(600.0, LINGER), (5.0, 5.0)])
+def test_a_channel_lingers_for_whoever_was_cut_off(
+    clock: Clock, reports: list[str], age: float, lingers: float
+) -> None:
+    """Who was the only one there comes back to find that nothing is missing, and nothing is."""
+    hub = timed(clock, reports, a=Retention(age=age))
+    gaps: list[int | None] = []
+    subscriber = hub.subscribe("a", print)
+    position = hub.position("a")
+    for _ in range(3):
+        hub.unsubscribe(subscriber)
+        clock.advance(lingers - 1)
+        subscriber = hub.subscribe("a", print, since=position, on_gap=gaps.append)
+        clock.advance(age)
+    assert gaps == []
+    hub.unsubscribe(subscriber)
+    clock.advance(lingers)
+    assert hub.channels() == {}
+    hub.subscribe("a", print, since=position, on_gap=gaps.append)
+    assert gaps == [None]
 
 
 def test_channels_that_are_past_their_age_are_dropped(hub: Hub, turn: Turn) -> None:
@@ -373,8 +396,9 @@ def test_channels_that_are_past_their_age_are_dropped(hub: Hub, turn: Turn) -> N
     assert hub.channels() == {"now": 0}
 
 
-def test_a_channel_that_comes_back_has_a_new_epoch(hub: Hub, turn: Turn) -> None:
+def test_a_channel_that_comes_back_has_a_new_epoch(turn: Turn) -> None:
     """Its offsets start anew, so its epoch must differ."""
+    hub = Hub(Retention(messages=0))
 
     def epoch() -> str:
         subscriber = hub.subscribe("a", print)
@@ -854,7 +878,7 @@ def test_names_that_were_used_once_leave_nothing(
     for n in range(names):
         (published, heard, joined, evicted)[n % 4](f"once {n}")
     clock.advance(0)
-    assert len(hub.channels()) == names * 3 // 4
+    assert len(hub.channels()) == names
     monkeypatch.setattr(Channel, "trim", counting)
     clock.advance(61)
     assert hub.channels() == {}
@@ -862,7 +886,7 @@ def test_names_that_were_used_once_leave_nothing(
     assert planned(clock) == []
     assert size(hub) < before + 1000
     assert max(looks) == SWEEP
-    assert sum(looks) == names * 3 // 4
+    assert sum(looks) == names
 
 
 def test_those_who_stay_are_no_reason_to_keep_memory(clock: Clock, reports: list[str]) -> None:
@@ -956,7 +980,8 @@ def test_there_is_one_call_for_the_channel_that_is_due_next(
 
 def test_nothing_is_planned_for_nobody(clock: Clock, reports: list[str]) -> None:
     """When the last channel goes with its last subscriber, so does the call."""
-    hub = timed(clock, reports, short=Retention(age=5))
+    hub = Hub(Retention(messages=0, age=5), clock.seconds)
+    hub.bind(partial(clock.callLater, 0), later=clock.callLater)
     subscribers = [hub.subscribe(name, print) for name in ("short", "a", "b")]
     assert planned(clock) == [5]
     for subscriber in subscribers:

@@ -207,7 +207,7 @@ class ActivityLog:
         if self._gaps.admit():
             how_many = "some" if missed is None else missed
             _log.warn(
-                "A musician in {channel} has missed {how_many} notes.",
+                "A musician in {channel} has missed notes: {how_many}.",
                 event="missed",
                 peer=peer,
                 channel=printable(channel),

@@ -38,6 +38,7 @@ class WebRequest(Request):
     """A request whose body is kept in memory, up to a limit, and no further."""
 
     channel: WebChannel
+    content: BytesIO
     _size = 0
 
     def gotLength(self, length: int | None) -> None:
@@ -77,7 +78,12 @@ class WebRequest(Request):
             except ValueError:
                 raise RefusedError(400, "the URL cannot be parsed") from None
             path = (parts.path or b"/") + (parts.query and b"?" + parts.query)
-        super().requestReceived(command, path, version)
+        # Twisted's own would take forms apart as well.
+        self.content.seek(0)
+        self.args = {}
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path = path.partition(b"?")[0]
+        self.process()
 
 
 class WebChannel(HTTPChannel):
@@ -155,13 +161,14 @@ class WebChannel(HTTPChannel):
         """Whether there may be another request on the connection."""
         orchestra = self._orchestra
         if orchestra.is_full or not orchestra.accepting:
-            request.setHeader("Connection", "close")
             return False
         return bool(super().checkPersistence(request, version))
 
     def writeHeaders(self, version: Any, code: Any, reason: Any, headers: Any) -> None:
-        """Begin an answer. It does not tell what makes it."""
+        """Begin an answer. It does not tell what makes it, but whether it is the last."""
         headers.removeHeader("Server")
+        if not self.persistent:
+            headers.setRawHeaders("Connection", ["close"])
         super().writeHeaders(version, code, reason, headers)
 
     def requestDone(self, request: Request) -> None:

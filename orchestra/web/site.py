@@ -21,7 +21,7 @@ class OrchestraSite(Site):
     """What serves the requests that come to a factory and are not for a WebSocket."""
 
     def __init__(self, factory: OrchestraFactory) -> None:
-        super().__init__(_Root(factory), parsePOSTFormSubmission=False, reactor=factory.reactor)
+        super().__init__(_Root(factory), reactor=factory.reactor)
         self.orchestra = factory
         self.channels: set[WebChannel] = set()
         """The connections on which HTTP is spoken."""

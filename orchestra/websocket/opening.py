@@ -26,6 +26,7 @@ from txaio.tx import make_logger
 
 from orchestra.policy.addresses import address_of
 from orchestra.refusal import RefusedError
+from orchestra.web.answers import refusal_headers
 from orchestra.websocket.utf8 import TextCheck
 
 if TYPE_CHECKING:
@@ -55,15 +56,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 _ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
 
 # A request that is for a WebSocket, well or badly put. What others upgrade to is not spoken here.
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r]*websocket", re.IGNORECASE)
-
-# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3, RFC 6585).
-_REFUSAL_HEADERS = {
-    405: ("Allow", "GET"),
-    426: ("Upgrade", "websocket"),
-    429: ("Retry-After", "1"),
-    503: ("Retry-After", "1"),
-}
+_UPGRADE = re.compile(rb"GET (?s:.*)\r\n(?i:upgrade:[^\r]*websocket)")
 
 
 def class_attributes(factory: Any, protocol: type) -> dict[str, Any]:
@@ -229,7 +222,7 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     def _read_request(self) -> None:
         handshake = self._read_directly()
-        if handshake is None and not _UPGRADE.search(self.data, 0, self.data.find(b"\r\n\r\n")):
+        if handshake is None and not _UPGRADE.match(self.data, 0, self.data.find(b"\r\n\r\n")):
             self._hand_over()
             return
         if self.factory.is_full:
@@ -351,14 +344,11 @@ class OpeningProtocol(WebSocketServerProtocol):
         """Answer with an HTTP status, and the reason both beside it and as the body."""
         reason = reason.encode("ascii", "replace").decode().replace("\t", " ")
         headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(reason) + 1)),
             ("Connection", "close"),
-            ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
+            *refusal_headers(code),
             *(responseHeaders or ()),
         ]
-        if code in _REFUSAL_HEADERS:
-            headers.append(_REFUSAL_HEADERS[code])
         lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
         body = "" if self._is_head else f"{reason}\n"
         self.sendData("\r\n".join([*lines, "", body]).encode())

@@ -129,10 +129,10 @@ def test_what_is_missed_is_logged_and_counted(clock: Clock) -> None:
         activity.evicted("a peer", "strings", 2)
         activity.missed("a peer", "strings", 1)
     assert lines(events) == [
-        "A musician in a\\u2028b has missed 5 notes.",
-        "A musician in strings has missed some notes.",
+        "A musician in a\\u2028b has missed notes: 5.",
+        "A musician in strings has missed notes: some.",
         "A musician in strings was too slow and is asked to leave.",
-        "A musician in strings has missed 1 notes.",
+        "A musician in strings has missed notes: 1.",
     ]
     assert {event["log_level"].name for event in events} == {"warn"}
     fields = [(event["missed"], event["missed_messages"]) for event in named(events, "missed")]

@@ -223,14 +223,14 @@ def test_http2_will_do_for_the_rest(factory: OrchestraFactory) -> None:
 
 def over_http2(factory: OrchestraFactory, method: str, headers: dict[str, str]) -> Request:
     """A request as twisted.web makes it of a stream of HTTP/2, once it was served."""
-    stream = Stream()
-    request = Request(stream, parsePOSTFormSubmission=False)
+    resource = OrchestraResource(factory)
+    request = Request(Stream(Site(resource, reactor=factory.reactor)))
     for name, value in headers.items():
         request.requestHeaders.addRawHeader(name, value)
     request.content = BytesIO(b"hello")
     request.method, request.uri = method.encode(), b"/live/strings"
     request.prepath, request.clientproto = [b"live"], b"HTTP/2"
-    request.render(OrchestraResource(factory))
+    request.render(resource)
     return request
 
 
@@ -239,6 +239,9 @@ class Stream:
 
     transport = None
     factory = None
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 50000)
