@@ -432,10 +432,22 @@ def test_joining_keeps_a_channel_that_others_leave_at_that(hub: Hub, turn: Turn)
     assert [message.payload for message in heard] == [b"2"]
 
 
-def test_leaving_a_dropped_channel_spares_the_one_that_came_after(hub: Hub) -> None:
-    """A late unsubscribe does not take away a channel of the same name."""
+@pytest.mark.parametrize("messages", [0, 10])
+def test_leaving_a_dropped_channel_spares_the_one_that_came_after(
+    turn: Turn, messages: int
+) -> None:
+    """A late unsubscribe does not take away a channel of the same name, used or left."""
+    hub = Hub(Retention(messages=messages, age=60), clock=lambda: turn.now)
     early = hub.subscribe("a", print)
     hub.unsubscribe(early)
+    turn.now += 60
+    hub.flush()
+    assert hub.channels() == {}
+    hub.unsubscribe(early)
+    assert kept(hub) == 0
+    hub.publish("a", b"1")
+    hub.unsubscribe(early)
+    assert hub.channels() == {"a": 0}
     hub.subscribe("a", print)
     hub.unsubscribe(early)
     assert hub.channels() == {"a": 1}
