@@ -360,7 +360,7 @@ class Hub:
         :param client: an id that nobody else has.
         :param identity: whose client it is, if that is known.
         """
-        return Member(client, identity, self._wall_clock())
+        return Member(client, identity, round(self._wall_clock(), 3))
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Write nothing more to a subscriber. One that is gone already stays gone."""
@@ -402,9 +402,13 @@ class Hub:
 
     def _moved(self, name: str, move: Move) -> None:
         watched = self._watched.get(name)
-        if watched is not None:
+        if watched is None:
+            return
+        if len(watched):
             watched.extend([(move.encoded(), False)], move.member.client, self._clock())
             self._mark(watched)
+        else:  # whoever watched has failed
+            del self._watched[name]
 
     def _mark(self, channel: Channel) -> None:
         # It has something to deliver when the turn ends.

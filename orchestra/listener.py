@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,38 +51,29 @@ class Listener:
         self._callback = callback
         self._report = report
         self._on_gap = on_gap
-        self._calls: deque[tuple[Callable[[Any], object], Any]] = deque()
-        self._is_calling = False
+        self._is_stopped = False
 
     def write(self, data: Sequence[Any]) -> None:
         """Call back for each of the messages."""
-        self._calls.extend([(self._callback, message) for message in data])
-        self._call()
+        for message in data:
+            self._call(self._callback, message)
 
     def gap(self, missed: int | None, position: Position) -> None:
         """Call back, if that is wanted."""
         if self._on_gap is not None:
-            self._calls.append((self._on_gap, missed))
-            self._call()
+            self._call(self._on_gap, missed)
 
     def stop(self) -> None:
-        """Call back no more, not even for what was written already."""
-        self._calls.clear()
+        """Call back no more, not even for what is being written."""
+        self._is_stopped = True
 
-    def _call(self) -> None:
-        # What is written from inside a callback is called back for when its turn has come.
-        if self._is_calling:
+    def _call(self, callback: Callable[[Any], object], argument: Any) -> None:
+        if self._is_stopped:
             return
-        self._is_calling = True
         try:
-            while self._calls:
-                callback, argument = self._calls.popleft()
-                try:
-                    callback(argument)
-                except Exception as error:
-                    self._report(error, f"the listener {callback!r} failed")
-        finally:
-            self._is_calling = False
+            callback(argument)
+        except Exception as error:
+            self._report(error, f"the listener {callback!r} failed")
 
     def evict(self, missed: int) -> None:
         """A callback that the application paused for too long just hears no more."""

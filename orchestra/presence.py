@@ -30,7 +30,7 @@ class Member(NamedTuple):
         found: dict[str, Any] = {"client": self.client}
         if self.identity is not None:
             found["identity"] = self.identity
-        found["since"] = round(self.since, 3)
+        found["since"] = self.since
         return found
 
 

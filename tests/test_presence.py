@@ -25,8 +25,8 @@ def crowd(identities: list[str | None]) -> list[Member]:
 
 
 def test_a_member_is_described_as_far_as_it_is_known() -> None:
-    """Its time has milliseconds; an identity that is empty is one, and no identity is left out."""
-    assert Member("1f2e", None, 1.23456).described() == {"client": "1f2e", "since": 1.235}
+    """An identity that is empty is one, and no identity is left out."""
+    assert Member("1f2e", None, 1.235).described() == {"client": "1f2e", "since": 1.235}
     assert Member("1f2e", "", 2.0).described() == {"client": "1f2e", "identity": "", "since": 2.0}
 
 
@@ -161,6 +161,31 @@ def enter(
     outlet.subscriber = hub.attach("a", outlet, Payloads(), member=member)
     outlet.subscriber.resume()
     return outlet
+
+
+def test_times_have_milliseconds() -> None:
+    """So that a member is the same, whoever tells of it."""
+    hub = Hub(wall_clock=lambda: 1.23456)
+    moves: list[Move] = []
+    hub.watch("a", moves.append)
+    enter(hub, "1")
+    hub.flush()
+    (member,) = hub.presence("a")
+    assert moves == [Move(member, joined=True)]
+    assert member.since == 1.235
+
+
+def test_nothing_is_kept_for_who_watches_no_more(hub: Hub) -> None:
+    """Whoever has failed, or was told to finish, is not told of moves, and has none collected."""
+    watchers = [hub.watch("a", print) for _ in range(2)]
+    for watcher in watchers:
+        watcher.finish()
+    enter(hub, "1")
+    enter(hub, "2")
+    hub.flush()
+    assert not len(watchers[0].channel)
+    assert watchers[0].channel.history.last_offset == 0
+    assert watched(hub)() == []
 
 
 def test_a_member_is_there_since_it_came(hub: Hub, now: Now) -> None:

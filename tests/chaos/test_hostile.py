@@ -80,15 +80,12 @@ def test_a_thousand_handshakes_that_never_finish(tmp_path: Path) -> None:
         (b"HTTP/1.1", b"HTTP/1.0", 505),
         (b"HTTP/1.1", b"HTTP/2.0", 505),
         (b"HTTP/1.1", b"ICY/1.1", 505),
-        (b"GET", b"POST", 405),
         (b"Version: 13", b"Version: 12", 426),
         (b"Version: 13", b"Version: -1", 426),
         (b"Version: 13", b"Version: " + b"9" * 5000, 400),
         (b"Sec-WebSocket-Version: 13\r\n", b"", 400),
         (b"Sec-WebSocket-Key:", b"X-Key:", 400),
         (b"Host:", b"X-Host:", 400),
-        (b"Upgrade: websocket", b"Upgrade: h2c", 400),
-        (b"Upgrade: websocket\r\n", b"", 426),
         (b"Connection: Upgrade", b"Connection: close", 400),
         (b"Origin: http://", b"Origin: http://evil.", 403),
         (b"GET /", b"GET /%00", 400),
@@ -109,6 +106,25 @@ def test_a_wrong_request(besieged: Siege, old: bytes, new: bytes, status: int) -
             assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
         else:
             assert answer(client).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b"GET", b"PATCH", 405),
+        (b"Upgrade: websocket", b"Upgrade: h2c", 426),
+        (b"Upgrade: websocket\r\n", b"", 426),
+    ],
+)
+def test_a_request_that_is_no_handshake(
+    besieged: Siege, old: bytes, new: bytes, status: int
+) -> None:
+    """It is answered all the same, and the connection kept if that is wanted."""
+    request = handshake(besieged.server.port).replace(old, new, 1)
+    with besieged.attacker(request) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 %d " % status)
+        client.sendall(request.replace(b"Connection: Upgrade", b"Connection: close"))
+        assert answer(client).startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_requests_that_are_smuggled(besieged: Siege) -> None:

@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
+from benchmarks.wire import handshake
 from tests.end_to_end.server import ANY_PORT, PATIENCE, Server, serving, tls_endpoint
 
 SIZE = 16 * 1024
@@ -128,7 +129,7 @@ def test_a_full_server(tmp_path: Path) -> None:
         with server.connect() as one:
             with server.connect():
                 with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as late:
-                    late.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    late.sendall(handshake(server.port))
                     answer = late.makefile("rb").read()
                 assert answer.startswith(b"HTTP/1.1 503 the server is full\r\n")
                 assert b"\r\nRetry-After: 1\r\n" in answer
