@@ -13,7 +13,7 @@ from orchestra.history import History
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Entry
 from orchestra.pieces import Pieces
-from orchestra.presence import Move, Moved, Presence
+from orchestra.presence import Moved, Presence
 from orchestra.settings import CLOSE
 from orchestra.subscriber import PIECE, Subscriber, encode_without, publishers
 
@@ -77,7 +77,7 @@ class Channel:
         history: History,
         report: Callable[[Exception, str], object],
         slow_reader: str = CLOSE,
-        moved: Moved = lambda name, move: None,
+        moved: Moved = lambda name, member, joined: None,
     ) -> None:
         """
         :param report: takes what an outlet or an encoding raised that should not, and what it
@@ -234,7 +234,7 @@ class Channel:
         self._behind[subscriber] = None
         if subscriber.member is not None:
             self.presence.add(subscriber.member)
-            self._moved(self.name, Move(subscriber.member, joined=True))
+            self._moved(self.name, subscriber.member, True)
 
     def join_head(self, subscriber: Subscriber) -> None:
         """Take a subscriber that has read all that was delivered to the head.
@@ -268,7 +268,7 @@ class Channel:
                 self._forget_behind(subscriber)
             if subscriber.member is not None:
                 self.presence.remove(subscriber.member)
-                self._moved(self.name, Move(subscriber.member, joined=False))
+                self._moved(self.name, subscriber.member, False)
 
     def _forget_behind(self, subscriber: Subscriber) -> None:
         del self._behind[subscriber]

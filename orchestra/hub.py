@@ -190,7 +190,8 @@ class Hub:
         :raises ValueError: if the channel's name is not allowed.
         """
         self._append(channel, contents, publisher)
-        self.relieve()
+        if self._undelivered > MAX_UNDELIVERED:
+            self.flush()
 
     def relieve(self) -> None:
         """Deliver right now, if this turn has brought more than :data:`MAX_UNDELIVERED`."""
@@ -400,12 +401,13 @@ class Hub:
         # By name, since channels and listeners may be there before the hub is bound.
         self._report(error, what)
 
-    def _moved(self, name: str, move: Move) -> None:
+    def _moved(self, name: str, member: Member, joined: bool) -> None:
         watched = self._watched.get(name)
         if watched is None:
             return
         if len(watched):
-            watched.extend([(move.encoded(), False)], move.member.client, self._clock())
+            move = Move(member, joined).encoded()
+            watched.extend([(move, False)], member.client, self._clock())
             self._mark(watched)
         else:  # whoever watched has failed
             del self._watched[name]

@@ -125,5 +125,5 @@ class AsMoves:
 
 AS_MOVES = AsMoves()
 
-Moved = Callable[[str, Move], object]
-"""What is told of a move: the channel's name, and the move."""
+Moved = Callable[[str, Member, bool], object]
+"""What is told of a move: the channel's name, the member, and whether it joined."""

@@ -10,7 +10,7 @@ from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding
 from orchestra.message import Entry
-from orchestra.presence import Member, Move
+from orchestra.presence import Member
 from orchestra.settings import CLOSE, LATEST, SKIP, SLOW_READER
 from orchestra.subscriber import PIECE, STEP, Subscriber
 from tests.outlets import Outlet, Payloads
@@ -306,19 +306,17 @@ def test_a_key_can_be_used_again() -> None:
 
 def test_it_tells_who_comes_and_leaves() -> None:
     """With its own name, once for each; subscribers that are no members go without saying."""
-    moves: list[tuple[str, Move]] = []
+    moves: list[tuple[str, Member, bool]] = []
     member = Member("1f2e", "ann", 0.0)
-    channel = Channel(
-        "strings", History(), print, moved=lambda name, move: moves.append((name, move))
-    )
+    channel = Channel("strings", History(), print, moved=lambda *move: moves.append(move))
     subscribers = [Subscriber(channel, Outlet(), Payloads(), 0, None, m) for m in (member, None)]
     for subscriber in subscribers:
         channel.add(subscriber)
-    assert moves == [("strings", Move(member, joined=True))]
+    assert moves == [("strings", member, True)]
     assert list(channel.presence) == [member]
     for subscriber in subscribers * 2:
         channel.remove(subscriber)
-    assert moves[1:] == [("strings", Move(member, joined=False))]
+    assert moves[1:] == [("strings", member, False)]
     assert len(channel.presence) == 0
 
 
