@@ -140,7 +140,7 @@ def test_a_gap_says_what_is_missing_and_where_it_goes_on(missed: int | None) -> 
 
 def test_moves_are_events_without_a_place() -> None:
     """So that they do not change where a client goes on in the channel's own log."""
-    member = Member("a1", "Ann\r\n\u2028", 1234.5678)
+    member = Member("a1", "Ann\r\n\u2028", 1234.568)
     moves = [Move(member, joined=True), Move(member, joined=False)]
     entries = [(move.encoded(), False, "a1", 0.0) for move in moves]
     reader = EventReader()
