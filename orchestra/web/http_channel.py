@@ -284,6 +284,7 @@ class WebChannel(HTTPChannel):
         """
         transport, self.transport = self.transport, None
         self._successor = successor
+        self.requests.clear()  # which know this channel, and would be kept with it
         transport.unregisterProducer()
         self.setTimeout(None)
         self._leave()
