@@ -190,8 +190,7 @@ class Hub:
         :raises ValueError: if the channel's name is not allowed.
         """
         self._append(channel, contents, publisher)
-        if self._undelivered > MAX_UNDELIVERED:
-            self.flush()
+        self.relieve()
 
     def relieve(self) -> None:
         """Deliver right now, if this turn has brought more than :data:`MAX_UNDELIVERED`."""

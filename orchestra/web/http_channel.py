@@ -14,7 +14,6 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from orchestra.connection.timers import Timer
-from orchestra.policy.addresses import address_of
 from orchestra.refusal import RefusedError
 from orchestra.web.answers import headers_of, page_headers, refusal_headers
 
@@ -237,9 +236,7 @@ class WebChannel(HTTPChannel):
             return error, peer, []
         headers = headers_of(self.requests[-1])
         try:
-            address = self._orchestra.whose(self.getPeer(), headers)
-            if address != address_of(self.getPeer()):
-                peer = address
+            _, peer = self._orchestra.whose(self.getPeer(), peer, headers)
             self._orchestra.admission.check(headers)
         except RefusedError as earlier:
             return earlier, peer, []

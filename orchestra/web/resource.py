@@ -12,7 +12,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from orchestra.dialects.event_stream import CONTENT_TYPE
-from orchestra.policy.addresses import address_of
 from orchestra.position import Position
 from orchestra.refusal import RefusedError
 from orchestra.urls import Target, parse_target
@@ -74,9 +73,7 @@ class OrchestraResource(Resource):
         try:
             if is_for_websocket(request):
                 return self._websocket(request)
-            address = factory.whose(request.getClientAddress(), headers)
-            if address != address_of(request.getClientAddress()):
-                peer = address  # which a proxy has told
+            address, peer = factory.whose(request.getClientAddress(), peer, headers)
             factory.admission.check(headers)
             for name, value in page_headers(headers):
                 request.responseHeaders.addRawHeader(name, value)

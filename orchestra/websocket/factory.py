@@ -221,18 +221,23 @@ class OrchestraFactory(WebSocketServerFactory):
         found: ChannelSettings = self._over_defaults(settings)
         return found
 
-    def whose(self, peer: IAddress | None, headers: Mapping[str, str]) -> str:
+    def whose(
+        self, peer: IAddress | None, shown: str, headers: Mapping[str, str]
+    ) -> tuple[str, str]:
         """Whose request it is, while any are served.
 
         :param peer: the other end of the connection.
+        :param shown: the same for the log.
         :param headers: of the request, by their names in lower case.
-        :returns: an address.
+        :returns: an address, and the same for the log: it is what a proxy tells, if one does.
         :raises RefusedError: if none are served any more, or a trusted proxy forwards what cannot
             be understood.
         """
         if not self.accepting:
             raise RefusedError(503, "the server is shutting down")
-        return self.admission.address(address_of(peer), headers)
+        nearest = address_of(peer)
+        address = self.admission.address(nearest, headers)
+        return address, shown if address == nearest else address
 
     def admit(self, client: Client, headers: Mapping[str, str], uri: str) -> None:
         """Let a client in that wants to listen.
@@ -241,10 +246,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :param uri: the request's target.
         :raises RefusedError: if it may not come in.
         """
-        peer = client.transport.getPeer()
-        address = self.whose(peer, headers)
-        if address != address_of(peer):
-            client.peer = address  # which the log has as well, should it be refused
+        # The log has it as well, should the client be refused.
+        address, client.peer = self.whose(client.transport.getPeer(), client.peer, headers)
         self.admission.check(headers)
         self.seat(client, address, parse_target(uri))
 
@@ -256,12 +259,15 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         settings = self.settings(target.channel)
         if settings is not self.defaults:
-            client.may_publish = address in self._addresses(settings.publishers)
+            client.may_publish = self._may_publish(address, settings)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
                 raise RefusedError(503, "the channel is full")
         if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
+
+    def _may_publish(self, address: str, settings: ChannelSettings) -> bool:
+        return settings is self.defaults or address in self._addresses(settings.publishers)
 
     def register(self, client: Client) -> None:
         """Take in a client that begins to listen."""
@@ -354,7 +360,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :raises RefusedError: if it may not be published.
         """
         settings = self.settings(channel)
-        if settings is not self.defaults and address not in self._addresses(settings.publishers):
+        if not self._may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")
         payload, is_binary = content
         if 0 < (settings.max_message_size or 0) < len(payload):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.end_to_end.server import PATIENCE
+from tests.end_to_end.server import PATIENCE, Server, serving
 
 NODE = Path(__file__).with_name("node")
 
@@ -175,3 +175,13 @@ def curl() -> Curl:
     if binary is None:
         pytest.skip("curl is not installed")
     return Curl(binary)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server as it is by default, but for a longer memory; each test has channels of its own."""
+    memory = ("--history-messages=1000000", "--history-bytes=100000000")
+    with serving(tmp_path_factory.mktemp("server"), *memory) as server:
+        yield server
+        assert server.stop() == 0
+    assert "Traceback" not in server.text

@@ -85,16 +85,6 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as it is by default, but for a longer memory; each test has channels of its own."""
-    memory = ("--history-messages=1000000", "--history-bytes=100000000")
-    with serving(tmp_path_factory.mktemp("server"), *memory) as server:
-        yield server
-        assert server.stop() == 0
-    assert "Traceback" not in server.text
-
-
-@pytest.fixture(scope="module")
 def friendly(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
     """A server that lets in the pages of the other one as well as its own."""
     origins = ("--origin=same", "--origin", server.http(""))

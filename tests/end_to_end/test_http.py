@@ -33,16 +33,6 @@ MESSAGES: dict[str, str | bytes] = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server as it is by default, but for a longer memory; each test has channels of its own."""
-    memory = ("--history-messages=1000000", "--history-bytes=100000000")
-    with serving(tmp_path_factory.mktemp("server"), *memory) as server:
-        yield server
-        assert server.stop() == 0
-    assert "Traceback" not in server.text
-
-
-@pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that keeps three messages of each channel."""
     folder = tmp_path_factory.mktemp("forgetful")
