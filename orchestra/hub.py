@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestra.channel import Channel, check_name
 from orchestra.history import History, Retention
@@ -88,7 +88,8 @@ class Hub:
         self.slow_reader = check_slow_reader(slow_reader)
         self.rules = ChannelRules(channels)
         """What is set for some channels."""
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
+        """Seconds of Unix time."""
         self._later: Callable[[float, Callable[[], None]], Call] | None = None
         self._planned: tuple[float, Call] | None = None  # when is the next sweep
         self._report: Callable[[Exception, str], object] = _report_to_logging
@@ -354,13 +355,14 @@ class Hub:
         watched.add(subscriber)
         return subscriber
 
-    def member(self, client: str, identity: str | None = None) -> Member:
+    def member(self, client: str, identity: str | None = None, info: Any = None) -> Member:
         """A client that comes now, for :meth:`attach`.
 
         :param client: an id that nobody else has.
         :param identity: whose client it is, if that is known.
+        :param info: what else is known of it, as a value of JSON.
         """
-        return Member(client, identity, round(self._wall_clock(), 3))
+        return Member(client, identity, round(self.wall_clock(), 3), info)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Write nothing more to a subscriber. One that is gone already stays gone."""

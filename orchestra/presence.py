@@ -25,12 +25,17 @@ class Member(NamedTuple):
     since: float
     """Since when it is here, in seconds of Unix time."""
 
+    info: Any = None
+    """What else is known of it, as a value of JSON."""
+
     def described(self) -> dict[str, Any]:
-        """The member as a JSON object; ``identity`` is left out where it is not known."""
+        """The member as a JSON object; what is not known of it is left out."""
         found: dict[str, Any] = {"client": self.client}
         if self.identity is not None:
             found["identity"] = self.identity
         found["since"] = self.since
+        if self.info is not None:
+            found["info"] = self.info
         return found
 
 
@@ -106,7 +111,9 @@ class Move(NamedTuple):
     def decoded(cls, data: bytes) -> Move:
         """The move that was encoded."""
         ((what, member),) = json.loads(data).items()
-        found = Member(member["client"], member.get("identity"), member["since"])
+        found = Member(
+            member["client"], member.get("identity"), member["since"], member.get("info")
+        )
         return cls(found, joined=what == "join")
 
 

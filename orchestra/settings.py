@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -79,25 +78,42 @@ def check_slow_reader(value: str) -> str:
     return value
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern stands for a channel.
+
+    :param pattern: a name, in which ``*`` stands for any characters, slashes as well.
+    """
+    first, *others = pattern.split("*")
+    if not others:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    *between, last = others
+    at = len(first)
+    for part in between:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return name.endswith(last) and len(name) - len(last) >= at
+
+
 class ChannelRules:
     """Settings by the name of the channel."""
 
     def __init__(self, settings: Mapping[str, ChannelSettings]) -> None:
         """
-        :param settings: by patterns, in which ``*`` stands for any characters, slashes as well.
-            Of those that match a name, the first one counts.
+        :param settings: by patterns, as :func:`matches` takes them. Of those that match a name,
+            the first one counts.
         """
         self.all = tuple(settings.values())
         """What is set for any channel."""
-        self._rules = [
-            (re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL), its_settings)
-            for pattern, its_settings in settings.items()
-        ]
+        self._rules = tuple(settings.items())
 
     def settings(self, name: str) -> ChannelSettings:
         """What is set for a channel."""
         for pattern, settings in self._rules:
-            if pattern.fullmatch(name):
+            if matches(pattern, name):
                 return settings
         return NOTHING
 

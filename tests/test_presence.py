@@ -28,6 +28,11 @@ def test_a_member_is_described_as_far_as_it_is_known() -> None:
     """An identity that is empty is one, and no identity is left out."""
     assert Member("1f2e", None, 1.235).described() == {"client": "1f2e", "since": 1.235}
     assert Member("1f2e", "", 2.0).described() == {"client": "1f2e", "identity": "", "since": 2.0}
+    assert Member("1f2e", None, 3.0, {"name": "Ann"}).described() == {
+        "client": "1f2e",
+        "since": 3.0,
+        "info": {"name": "Ann"},
+    }
 
 
 @given(data=st.data(), identities=st.lists(IDENTITIES, max_size=12))
@@ -95,7 +100,7 @@ def test_each_member_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_move_comes_through_as_json(identity: str | None, joined: bool) -> None:
     """One key says what happened, and holds the member; it is read back as it was."""
-    move = Move(Member("1f2e", identity, 12.5), joined)
+    move = Move(Member("1f2e", identity, 12.5, identity and [identity]), joined)
     (what,) = json.loads(move.encoded()).items()
     assert what == ("join" if joined else "leave", move.member.described())
     assert Move.decoded(move.encoded()) == move

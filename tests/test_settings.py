@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from math import nan
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestra.history import Retention
 from orchestra.settings import (
@@ -15,6 +18,7 @@ from orchestra.settings import (
     ChannelRules,
     ChannelSettings,
     check_slow_reader,
+    matches,
 )
 
 NUMBERS = ("max_message_size", "max_message_rate", "message_burst", "max_connections")
@@ -103,3 +107,15 @@ def test_the_first_pattern_that_matches_counts() -> None:
     assert rules.settings("a/2") is many
     assert rules.settings("b") is rest
     assert rules.all == (one, many, rest)
+
+
+@given(st.text("ab/*", max_size=8), st.text("ab/*\n", max_size=12))
+def test_a_star_stands_for_any_characters(pattern: str, name: str) -> None:
+    """Whatever else is in it stands for itself: held against regular expressions."""
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    assert matches(pattern, name) == bool(re.fullmatch(expression, name, re.DOTALL))
+
+
+def test_a_pattern_of_many_stars_takes_no_longer_than_others() -> None:
+    """Where none of them finds what it looks for, it is looked for once."""
+    assert not matches("*a" * 100 + "b", "a" * 255)
