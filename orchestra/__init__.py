@@ -5,9 +5,16 @@ These are the public names; everything else may change.
 
 from orchestra.history import Retention
 from orchestra.hub import Hub, KeyReusedError
+from orchestra.interfaces import IPolicy
 from orchestra.message import Message
+from orchestra.policy.access import AccessRequest, Policy
+from orchestra.policy.api_keys import ApiKeys
+from orchestra.policy.grants import Capability, Grant
+from orchestra.policy.token_keys import KeyFile
+from orchestra.policy.tokens import TokenPolicy
 from orchestra.position import LostPositionError, Position
 from orchestra.presence import Member, Move, Presence
+from orchestra.refusal import RefusedError
 from orchestra.service import ListenError, OrchestraService
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
@@ -16,8 +23,14 @@ from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 
 __all__ = [
+    "AccessRequest",
+    "ApiKeys",
+    "Capability",
     "ChannelSettings",
+    "Grant",
     "Hub",
+    "IPolicy",
+    "KeyFile",
     "KeyReusedError",
     "ListenError",
     "LostPositionError",
@@ -28,10 +41,13 @@ __all__ = [
     "OrchestraProtocol",
     "OrchestraResource",
     "OrchestraService",
+    "Policy",
     "Position",
     "Presence",
+    "RefusedError",
     "Retention",
     "Subscriber",
+    "TokenPolicy",
 ]
 
 __version__ = "0.1.0"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
 from orchestra.message import Entry
 from orchestra.position import Position
+
+if TYPE_CHECKING:
+    from orchestra.policy.access import AccessRequest
 
 
 class IEncoding(Interface):
@@ -65,3 +68,43 @@ class IOutlet(Interface):
 
     def end() -> None:
         """Learn that all was written that :meth:`Subscriber.finish` asked for."""
+
+
+class IPolicy(Interface):
+    """An application's own rules for who may come in, and what they may do.
+
+    What it is asked it answers at once, or by a Deferred or a coroutine, within a few seconds. It
+    refuses by raising :class:`orchestra.RefusedError`, whose reason the client is told.
+    :class:`orchestra.Policy` is a base that allows everything.
+    """
+
+    challenge = Attribute("""What goes with a 401 as ``WWW-Authenticate``, such as ``Bearer``.""")
+
+    takes_cookies = Attribute(
+        """Whether a cookie may tell who somebody is. Then it is not possible that pages of all
+        origins are let in, and those of other origins that are may send cookies."""
+    )
+
+    subscribe = Attribute(
+        """A function that is asked as well before somebody listens in a channel, or ``None``.
+
+        It takes the grant and the name of the channel; the grant allows it.
+        """
+    )
+
+    publish = Attribute(
+        """A function that is asked as well for each message that a client plays, or ``None``.
+
+        It takes the grant, the name of the channel, and the message as a pair of payload and
+        whether that is binary; the grant allows it. Until it has answered, nothing more is read
+        from this client.
+        """
+    )
+
+    def connect(request: AccessRequest) -> Any:
+        """Find out who somebody is that wants to come in.
+
+        :param request: what is known of them; for a WebSocket and an event stream that is once
+            for each, for all else once for each request.
+        :returns: an :class:`orchestra.Grant`: who it is, and what that allows.
+        """

@@ -83,6 +83,7 @@ class OrchestraService(Service):
         """
         super().startService()
         self.factory.accepting = True
+        self._log.info("{access}", event="access", access=str(self.factory.access))
         if not self._listening:
             self._listen()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getopt
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -18,7 +20,10 @@ from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
-from orchestra.policy.origins import SAME
+from orchestra.policy.api_keys import ApiKeys
+from orchestra.policy.origins import SAME, Origins
+from orchestra.policy.token_keys import KeyFile
+from orchestra.policy.tokens import TokenPolicy
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
 from orchestra.settings import CLOSE
@@ -92,6 +97,24 @@ class Options(UsageOptions):
             CLOSE,
             "what becomes of a reader that falls off the history: close (its connection), skip "
             "(on with the oldest message there is) or latest (with the newest)",
+        ],
+        [
+            "token-key-file",
+            None,
+            None,
+            "a file with the secret (HS256 to HS512) or the public key (PEM; RS, PS, ES, EdDSA) "
+            "of the tokens that clients need; without a key, everybody may come in",
+        ],
+        ["token-jwks-file", None, None, "the same for several keys, as a JWK set (RFC 7517)"],
+        ["token-audience", None, None, "what must be among a token's aud"],
+        ["token-issuer", None, None, "what a token's iss must be"],
+        ["token-cookie", None, None, "the name of a cookie that may have the token"],
+        [
+            "api-key-file",
+            None,
+            None,
+            "a file with keys, one in each line, with which an application's servers may do "
+            "everything (X-API-Key); without tokens, POST takes one",
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
@@ -184,6 +207,8 @@ class Options(UsageOptions):
         if self._config is not None:
             self["channels"] = self._config.channels(self["retention"], self["max-message-rate"])
         self["endpoints"] = self._endpoints()
+        self["api-keys"] = self._loaded("api-key-file", lambda path: ApiKeys(path=path))
+        self["policy"] = self._policy()
         if self["check-config"]:
             print(f"orchestra: {self['config']}: all is well")
             sys.exit(0)
@@ -206,6 +231,44 @@ class Options(UsageOptions):
     def _check_log_format(self, log_format: str | None) -> str | None:
         check_log_format(log_format, self.parent)
         return log_format
+
+    def _policy(self) -> TokenPolicy | None:
+        key = self._loaded("token-key-file", KeyFile)
+        keys = self._loaded("token-jwks-file", partial(KeyFile, is_set=True))
+        if key is not None and keys is not None:
+            words = self._words("token-key-file")
+            raise UsageError(f"{words}: goes not together with a token-jwks-file")
+        self["token-keys"] = key or keys
+        if self["token-keys"] is None:
+            for name in ("token-audience", "token-issuer", "token-cookie"):
+                if self[name] is not None:
+                    raise UsageError(
+                        f"{self._words(name)}: goes only with a token-key-file or a "
+                        "token-jwks-file"
+                    )
+            return None
+        if self["token-cookie"] is not None and Origins(self["origin"] or [SAME]).is_open:
+            raise UsageError(
+                f"{self._words('token-cookie')}: goes not together with the origins * and null, "
+                "whose pages could use everybody's cookies"
+            )
+        return TokenPolicy(
+            self["token-keys"],
+            audience=self["token-audience"],
+            issuer=self["token-issuer"],
+            cookie=self["token-cookie"],
+        )
+
+    def _loaded(self, name: str, load: Callable[[str], Any]) -> Any:
+        # What a file holds that an option names.
+        try:
+            return None if self[name] is None else load(self[name])
+        except OSError as error:
+            raise UsageError(
+                f"{self._words(name)}: {error.strerror}; must be a file that can be read"
+            ) from None
+        except ValueError as error:
+            raise UsageError(f"{self._words(name)}: {error}") from None
 
     def _words(self, name: str, value: Any = None) -> str:
         # Which option, and which value.
@@ -256,6 +319,8 @@ def makeService(options: Options) -> IService:
         close_timeout=options["close-timeout"],
         ping_interval=options["ping-interval"],
         ping_timeout=options["ping-timeout"],
+        policy=options["policy"],
+        api_keys=options["api-keys"],
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -40,6 +41,13 @@ def text(value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError("must be UTF-8") from None
+    return value
+
+
+def cookie_name(value: Any) -> str:
+    """The name of a cookie (RFC 6265 section 4.1.1)."""
+    if not (isinstance(value, str) and _COOKIE_NAME.fullmatch(value)):
+        raise ValueError("must be the name of a cookie: letters, digits and !#$%&'*+-.^_`|~")
     return value
 
 
@@ -88,6 +96,8 @@ class WrongItemError(ValueError):
         self.item = item
 
 
+_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+
 _SECONDS = number(0, 86400, "seconds", float)
 
 _FOR_CHANNELS: dict[str, Check] = {
@@ -115,6 +125,12 @@ OPTIONS: dict[str, Check] = {
     "compress": flag,
     "origin": each(Origins, origins.ALLOWED),
     "trusted-proxy": each(TrustedProxies, addresses.ALLOWED),
+    "token-key-file": text,
+    "token-jwks-file": text,
+    "token-audience": text,
+    "token-issuer": text,
+    "token-cookie": cookie_name,
+    "api-key-file": text,
     "grace": number(0, 3600, "seconds", float),
     "log-format": text,
 }

@@ -392,7 +392,7 @@ class OneChannel(RuleBasedStateMachine):
     def moved(self, watcher: Watcher) -> dict[str, str | None]:
         """Who is there, as far as it knows."""
         there = dict(watcher.there)
-        for (client, identity, _), joined in watcher.moves:
+        for (client, identity, *_), joined in watcher.moves:
             assert joined == (client not in there)
             if joined:
                 there[client] = identity

@@ -83,6 +83,7 @@ class OrchestraClient(Service):
         self,
         url: str,
         *,
+        token: str | Callable[[], Any] | None = None,
         agent: IAgent | None = None,
         reactor: Any = None,
         retry_policy: Callable[[int], float] | None = None,
@@ -90,6 +91,8 @@ class OrchestraClient(Service):
     ) -> None:
         """
         :param url: of the server, or of where it is mounted, such as ``http://localhost:8080/``.
+        :param token: what the server wants to know who comes, or a function that is asked for it
+            before each request, and returns it or a Deferred of it.
         :param agent: what makes requests; by default Twisted's own, with kept connections.
         :param reactor: the global one by default.
         :param retry_policy: how many seconds to wait after so many attempts that failed in a row;
@@ -99,6 +102,7 @@ class OrchestraClient(Service):
         if reactor is None:
             from twisted.internet import reactor
         self._url = url.rstrip("/") + "/"
+        self._token = token
         self._reactor = reactor
         self._pool: HTTPConnectionPool | None = None
         if agent is None:
@@ -312,6 +316,11 @@ class OrchestraClient(Service):
         self, method: str, url: str, headers: Headers, payload: bytes | None = None
     ) -> IResponse:
         body = None if payload is None else Body(payload)
+        if self._token is not None:
+            token = self._token
+            if callable(token):
+                token = await maybeDeferred(token)
+            headers.setRawHeaders("Authorization", [f"Bearer {token}"])
         asking = maybeDeferred(self._agent.request, method.encode(), url.encode(), headers, body)
         response: IResponse = await asking.addTimeout(self._silence, self._reactor, _too_late)
         if response.code == 200:

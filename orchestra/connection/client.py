@@ -6,11 +6,13 @@ from collections.abc import Callable
 from random import randbytes
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from orchestra.connection.close_codes import INTERNAL_ERROR, SLOW_READER, Close
+from orchestra.connection.close_codes import EXPIRED, INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.connection.outflow import Outflow
 from orchestra.interfaces import IEncoding, IOutlet
+from orchestra.policy.grants import EVERYTHING, Grant
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.subscriber import Subscriber
@@ -18,6 +20,10 @@ from orchestra.urls import Target
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
+
+LOOK_AT_CLOCK = 600.0
+"""After how many seconds, at the most, it is seen whether what a client may do has expired: the
+time of day may be set."""
 
 
 @implementer(IOutlet)
@@ -40,8 +46,14 @@ class Client:
     address: str | None = None
     """Whose place among the connections of its address it has; ``None`` if it is not counted."""
 
+    grant: Grant = EVERYTHING
+    """What it may do."""
+
     identity: str | None = None
     """Whose client it is, if that is known."""
+
+    is_gone = False
+    """Whether its connection is gone."""
 
     may_publish = True
     """Whether it may publish in its channel."""
@@ -58,6 +70,7 @@ class Client:
 
     _subscriber: Subscriber | None = None
     _farewell: Close | None = None
+    _expiry: IDelayedCall | None = None
 
     def open_outflow(self) -> None:
         """Take over the transport's way out."""
@@ -72,6 +85,7 @@ class Client:
         """
         self.client_id = randbytes(8).hex()  # unique, but no secret
         self.factory.register(self)
+        self._watch_expiry()
         hub, target = self.factory.hub, self.target
         self._subscriber = hub.attach(
             target.channel,
@@ -80,9 +94,19 @@ class Client:
             last=target.last,
             since=target.since,
             skip=self.client_id if skip_own else None,
-            member=hub.member(self.client_id, self.identity),
+            member=hub.member(self.client_id, self.identity, self.grant.info),
         )
         return self._subscriber
+
+    def _watch_expiry(self) -> None:
+        self._expiry = None
+        if self.grant.expires is not None:
+            left = self.grant.expires - self.factory.hub.wall_clock()
+            if left > 0:
+                wait = min(left, LOOK_AT_CLOCK)
+                self._expiry = self.factory.reactor.callLater(wait, self._watch_expiry)
+            else:
+                self.close(EXPIRED)
 
     def listen(self) -> None:
         """Read, unless the outflow is full: then that begins once it has drained."""
@@ -162,6 +186,10 @@ class Client:
         :param code: the close code of whoever closed first.
         :param reason: the reason that went with it.
         """
+        self.is_gone = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         self.factory.backpressure.gone(self)
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:

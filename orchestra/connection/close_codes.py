@@ -21,6 +21,9 @@ GOING_AWAY = Close(1001, "going away")
 TOO_MANY_MESSAGES = Close(1008, "too many messages")
 """The client sent more messages than it may send in that time."""
 
+EXPIRED = Close(1008, "the token has expired")
+"""What let the client in holds no longer."""
+
 MAY_NOT_PUBLISH = Close(1008, "publishing is not allowed in this channel")
 """The client sent a message where it may only listen."""
 
@@ -29,3 +32,15 @@ INTERNAL_ERROR = Close(1011, "internal error")
 
 SLOW_READER = Close(1013, "slow reader")
 """The client read so slowly that its place in the channel's history is gone."""
+
+LONGEST_REASON = 123
+"""How many bytes of UTF-8 a reason may have (RFC 6455 section 5.5)."""
+
+
+def refused(status: int, reason: str) -> Close:
+    """Why a client is closed whose message was refused.
+
+    :param status: the HTTP status that the same message would be refused with.
+    """
+    text = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+    return Close(1013 if status == 503 else 1008, text)

@@ -51,6 +51,12 @@ class Origins:
             else:
                 raise ValueError(f"origin {origin!r}: must be {ALLOWED}")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any site's pages may come in: those of all origins, or of none, which a page has
+        in a frame that it makes for that."""
+        return ANY in self._exact or NULL in self._exact
+
     def check(self, origin: str | None, host: str) -> None:
         """Make sure that a request comes from an allowed page, or from no page.
 

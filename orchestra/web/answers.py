@@ -39,16 +39,18 @@ def headers_of(request: Request) -> dict[str, str]:
     }
 
 
-def page_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def page_headers(headers: Mapping[str, str], with_cookies: bool) -> list[tuple[str, str]]:
     """What lets the page that a request comes from read the answer (Fetch standard, section 3.2).
 
     :param headers: of the request, whose origin is allowed.
+    :param with_cookies: whether its requests may have cookies, if it is of another origin.
     """
     found = [("Vary", "Origin")]
     if _SHOWABLE.fullmatch(headers.get("origin", "")):
         found += [
             ("Access-Control-Allow-Origin", headers["origin"]),
             ("Access-Control-Expose-Headers", "Idempotent-Replayed, Retry-After"),
+            *([("Access-Control-Allow-Credentials", "true")] if with_cookies else []),
         ]
     return found
 
@@ -58,7 +60,7 @@ def let_page_ask(request: Request) -> None:
     request.setHeader("Access-Control-Allow-Methods", METHODS)
     request.setHeader(
         "Access-Control-Allow-Headers",
-        "Accept, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID",
+        "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID",
     )
     request.setHeader("Access-Control-Max-Age", "600")
 
@@ -71,17 +73,21 @@ def refuse(factory: OrchestraFactory, request: Request, peer: str, error: Refuse
     """
     factory.activity.refused(peer, error.status, str(error))
     request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
-    for name, value in refusal_headers(error.status):
+    for name, value in refusal_headers(error.status, factory.access.challenge):
         request.setHeader(name, value)
     return f"{error}\n".encode()
 
 
-def refusal_headers(status: int) -> list[tuple[str, str]]:
-    """What goes with the reason of a refusal."""
+def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:
+    """What goes with the reason of a refusal.
+
+    :param challenge: what it takes to prove who one is (RFC 9110 section 11.6.1).
+    """
     return [
         ("Content-Type", TEXT),
         ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
         *([_WITH[status]] if status in _WITH else []),
+        *([("WWW-Authenticate", challenge)] if status == 401 else []),
     ]
 
 

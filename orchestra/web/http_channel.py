@@ -216,9 +216,10 @@ class WebChannel(HTTPChannel):
         self.setTimeout(None)
         error, peer, origin = self._explain(error)
         reason = f"{error}\n"
+        refused = refusal_headers(error.status, self._orchestra.access.challenge)
         lines = [
             f"HTTP/1.1 {error.status} {error}",
-            *[f"{name}: {value}" for name, value in [*refusal_headers(error.status), *origin]],
+            *[f"{name}: {value}" for name, value in [*refused, *origin]],
             f"Content-Length: {len(reason)}",
             "Connection: close",
             "",
@@ -240,7 +241,7 @@ class WebChannel(HTTPChannel):
             self._orchestra.admission.check(headers)
         except RefusedError as earlier:
             return earlier, peer, []
-        return error, peer, page_headers(headers)
+        return error, peer, page_headers(headers, self._orchestra.access.takes_cookies)
 
     def timeoutConnection(self) -> None:
         """Close a connection that has been idle, or whose request takes too long to come."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from autobahn.twisted.util import peer2str
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from orchestra.dialects.event_stream import CONTENT_TYPE
+from orchestra.message import Content
+from orchestra.policy.access import AccessRequest
+from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
 from orchestra.position import Position
 from orchestra.refusal import RefusedError
 from orchestra.urls import Target, parse_target
@@ -69,40 +75,75 @@ class OrchestraResource(Resource):
             segments = path.split(b"/")[1 + len(request.prepath) :]
             request.uri = b"/" + b"/".join(segments) + question + query
         headers = headers_of(request)
-        peer = peer2str(request.channel)
+        visit = _Visit(request, headers, "", peer2str(request.channel))
         try:
             if is_for_websocket(request):
                 return self._websocket(request)
-            address, peer = factory.whose(request.getClientAddress(), peer, headers)
+            visit.address, visit.peer = factory.whose(
+                request.getClientAddress(), visit.peer, headers
+            )
             factory.admission.check(headers)
-            for name, value in page_headers(headers):
+            for name, value in page_headers(headers, factory.access.takes_cookies):
                 request.responseHeaders.addRawHeader(name, value)
-            answer = self._serve(request, headers, address, peer)
-            return answer if isinstance(answer, int) else body(request, answer)
         except RefusedError as error:
-            return body(request, refuse(factory, request, peer, error))
+            return body(request, refuse(factory, request, visit.peer, error))
+        answering = Deferred.fromCoroutine(self._answer(visit))
+        if answering.called:
+            return cast("int | bytes", answering.result)
+        # Whoever decides takes a while. The client may leave meanwhile.
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: answering.cancel())
+        answering.addCallbacks(partial(_finish, request), lambda _: None)
+        return NOT_DONE_YET
 
-    def _serve(
-        self, request: Request, headers: dict[str, str], address: str, peer: str
-    ) -> int | bytes:
-        method = request.method
-        if method == b"OPTIONS":
+    async def _answer(self, visit: _Visit) -> int | bytes:
+        try:
+            answer = await self._serve(visit)
+        except RefusedError as error:
+            answer = refuse(self._factory, visit.request, visit.peer, error)
+        except CancelledError:
+            raise
+        except Exception:
+            self._factory.report(Failure(), "a request could not be served")
+            failed = RefusedError(500, "internal server error")
+            answer = refuse(self._factory, visit.request, visit.peer, failed)
+        return answer if isinstance(answer, int) else body(visit.request, answer)
+
+    async def _serve(self, visit: _Visit) -> int | bytes:
+        request, headers = visit.request, visit.headers
+        if request.method == b"OPTIONS":
             return self._options(request)
-        target = parse_target(request.uri.decode("iso-8859-1"))
-        if method in (b"GET", b"HEAD"):
-            if CONTENT_TYPE in headers.get("accept", ""):
-                return self._stream(request, headers, address, peer, target)
-            if target.presence is not None:
-                return self._presence(request, target)
-            raise RefusedError(426, f"connect with a WebSocket, or accept {CONTENT_TYPE}")
-        if method == b"POST":
+        uri = request.uri.decode("iso-8859-1")
+        target = parse_target(uri)
+        method = "GET" if request.method == b"HEAD" else request.method.decode("iso-8859-1")
+        if method not in ("GET", "POST"):
+            raise RefusedError(405, f"the method must be one of {METHODS}")
+        access, channel = self._factory.access, target.channel
+        grant = await _settled(
+            access.connect(AccessRequest(method, channel, visit.address, uri, headers))
+        )
+        if method == "POST":
+            grant.check(PUBLISH, channel)
             content, key = content_of(_body(request), headers), key_of(headers)
-            message, before = self._factory.post(address, peer, target.channel, content, key)
-            if before:
-                request.setHeader("Idempotent-Replayed", "true")
-            place = {"offset": message.offset, "epoch": message.epoch}
-            return answer_json(request, json.dumps(place).encode())
-        raise RefusedError(405, f"the method must be one of {METHODS}")
+            await _settled(access.publish(grant, channel, content))
+            return self._publish(visit, channel, content, key)
+        if target.presence is not None:
+            grant.check(PRESENCE, channel)
+        if CONTENT_TYPE in headers.get("accept", ""):
+            grant.check(SUBSCRIBE, channel)
+            await _settled(access.subscribe(grant, channel))
+            return self._stream(visit, target, grant)
+        if target.presence is not None:
+            return self._presence(request, target)
+        raise RefusedError(426, f"connect with a WebSocket, or accept {CONTENT_TYPE}")
+
+    def _publish(self, visit: _Visit, channel: str, content: Content, key: str | None) -> bytes:
+        factory, request = self._factory, visit.request
+        message, before = factory.post(visit.address, visit.peer, channel, content, key)
+        if before:
+            request.setHeader("Idempotent-Replayed", "true")
+        place = {"offset": message.offset, "epoch": message.epoch}
+        return answer_json(request, json.dumps(place).encode())
 
     def _options(self, request: Request) -> int:
         request.setResponseCode(204)
@@ -118,15 +159,8 @@ class OrchestraResource(Resource):
             known += b',"members":' + presence.encoded()
         return answer_json(request, b"{%b}" % known)
 
-    def _stream(
-        self,
-        request: Request,
-        headers: dict[str, str],
-        address: str,
-        peer: str,
-        target: Target,
-    ) -> int | bytes:
-        factory = self._factory
+    def _stream(self, visit: _Visit, target: Target, grant: Grant) -> int | bytes:
+        factory, request, headers = self._factory, visit.request, visit.headers
         if request.method == b"HEAD":
             for name, value in HEADERS.items():
                 request.setHeader(name, value)
@@ -136,13 +170,13 @@ class OrchestraResource(Resource):
             raise RefusedError(426, _NO_HTTP_1)
         if factory.is_full:
             raise RefusedError(503, "the server is full")
-        if "last-event-id" in headers:
+        if "last-event-id" in headers and grant.allows(HISTORY, target.channel):
             target = _resumed(target, headers["last-event-id"])
-        stream = EventStream(factory, peer)
+        stream = EventStream(factory, visit.peer)
         stream.address = _place(channel)
-        factory.seat(stream, address, target)
+        factory.seat(stream, visit.address, target, grant)
         _hand_over(channel, stream)
-        stream.begin(page_headers(headers))
+        stream.begin(page_headers(headers, factory.access.takes_cookies))
         return NOT_DONE_YET
 
     def _websocket(self, request: Request) -> int:
@@ -156,6 +190,27 @@ class OrchestraResource(Resource):
         _hand_over(channel, protocol)
         protocol.dataReceived(_head(request))  # which answers it
         return NOT_DONE_YET
+
+
+@dataclass
+class _Visit:
+    """A request, and whose it is."""
+
+    request: Request
+    headers: dict[str, str]
+    address: str
+    peer: str
+    """The same for the log."""
+
+
+async def _settled(value: Any) -> Any:
+    return await value if isinstance(value, Deferred) else value
+
+
+def _finish(request: Request, answer: int | bytes) -> None:
+    if isinstance(answer, bytes):
+        request.write(answer)
+        request.finish()
 
 
 def _place(channel: Any) -> str | None:

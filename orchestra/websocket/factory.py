@@ -19,13 +19,17 @@ from orchestra.connection.client import Client
 from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
+from orchestra.connection.undecided import Undecided
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
-from orchestra.interfaces import IEncoding
+from orchestra.interfaces import IEncoding, IPolicy
 from orchestra.message import Content, Message
 from orchestra.observe.activity import ActivityLog
+from orchestra.policy.access import TIMEOUT, Access, AccessRequest
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
+from orchestra.policy.api_keys import ApiKeys
+from orchestra.policy.grants import HISTORY, PUBLISH, SUBSCRIBE, Grant
 from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
@@ -91,6 +95,9 @@ class OrchestraFactory(WebSocketServerFactory):
         close_timeout: float = CLOSE_TIMEOUT,
         ping_interval: float = PING_INTERVAL,
         ping_timeout: float = PING_TIMEOUT,
+        policy: IPolicy | None = None,
+        api_keys: ApiKeys | None = None,
+        policy_timeout: float = TIMEOUT,
         reactor: IReactorTime | None = None,
     ) -> None:
         """
@@ -119,9 +126,16 @@ class OrchestraFactory(WebSocketServerFactory):
         :param close_timeout: seconds in which a client must answer a close, or be dropped.
         :param ping_interval: seconds between pings.
         :param ping_timeout: seconds in which a ping must be answered.
+        :param policy: who may come in, and what they may do: a
+            :class:`orchestra.TokenPolicy`, or one of the application's own; without one,
+            everybody may do everything.
+        :param api_keys: whoever has one may do everything. If there are any, and no policy, they
+            alone may post.
+        :param policy_timeout: seconds in which a policy must have decided.
         :param reactor: the global one by default.
-        :raises ValueError: if a number is negative, or an origin or a proxy is none. 0 means that
-            there is no such limit, timeout or ping.
+        :raises ValueError: if a number is negative, an origin or a proxy is none, or a cookie is
+            to tell who somebody is where any site's pages may come in. 0 means that there is no
+            such limit, timeout or ping.
         """
         numbers = {
             "max_message_size": max_message_size,
@@ -134,6 +148,7 @@ class OrchestraFactory(WebSocketServerFactory):
             "close_timeout": close_timeout,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
+            "policy_timeout": policy_timeout,
         }
         for name, number in numbers.items():
             if not number >= 0:
@@ -157,7 +172,14 @@ class OrchestraFactory(WebSocketServerFactory):
         self.timers = self._batched_timer = Timers(self.reactor)
         """The timers of its connections."""
         self.admission = Admission(origins, trusted_proxies, max_connections_per_address)
-        """Who is let in."""
+        """From where somebody is let in."""
+        self.access = Access(self.reactor, policy, api_keys, policy_timeout)
+        """Who is let in, and what they may do."""
+        if self.access.takes_cookies and self.admission.origins.is_open:
+            raise ValueError(
+                "a cookie cannot tell who somebody is where the pages of any site may come in "
+                "(origins with * or null)"
+            )
         self.defaults = ChannelSettings(
             prefix=prefix,
             max_message_size=max_message_size,
@@ -239,27 +261,52 @@ class OrchestraFactory(WebSocketServerFactory):
         address = self.admission.address(nearest, headers)
         return address, shown if address == nearest else address
 
-    def admit(self, client: Client, headers: Mapping[str, str], uri: str) -> None:
+    def admit(self, client: Client, headers: Mapping[str, str], uri: str) -> Deferred[None] | None:
         """Let a client in that wants to listen.
 
         :param headers: of its request, by their names in lower case.
         :param uri: the request's target.
-        :raises RefusedError: if it may not come in.
+        :returns: a Deferred, if who may come in is not decided at once.
+        :raises RefusedError: if it may not come in; a Deferred may fail with it, too.
         """
         # The log has it as well, should the client be refused.
         address, client.peer = self.whose(client.transport.getPeer(), client.peer, headers)
         self.admission.check(headers)
-        self.seat(client, address, parse_target(uri))
+        target = parse_target(uri)
+        request = AccessRequest("GET", target.channel, address, uri, headers)
+        grant = self.access.connect(request)
+        if isinstance(grant, Deferred):
+            return grant.addCallback(partial(self._admit, client, address, target))
+        return self._admit(client, address, target, grant)
 
-    def seat(self, client: Client, address: str, target: Target) -> None:
-        """Give a client that may come in a place in a channel.
+    def _admit(
+        self, client: Client, address: str, target: Target, grant: Grant
+    ) -> Deferred[None] | None:
+        grant.check(SUBSCRIBE, target.channel)
+        decision = self.access.subscribe(grant, target.channel)
+        if decision is not None:
+            return decision.addCallback(lambda _: self.seat(client, address, target, grant))
+        self.seat(client, address, target, grant)
+        return None
+
+    def seat(self, client: Client, address: str, target: Target, grant: Grant) -> None:
+        """Give a client that may listen a place in a channel.
 
         :param address: whose it is.
-        :raises RefusedError: if there is none.
+        :param grant: what it may do.
+        :raises RefusedError: if there is none, or it wants more than it may have.
         """
+        if not self.accepting or client.is_gone:  # since it came
+            raise RefusedError(503, "the server is shutting down")
+        if target.last or target.since is not None:
+            grant.check(HISTORY, target.channel)
+        client.grant = grant
+        if grant.identity is not None:
+            client.identity = grant.identity
+        client.may_publish = grant.allows(PUBLISH, target.channel)
         settings = self.settings(target.channel)
         if settings is not self.defaults:
-            client.may_publish = self._may_publish(address, settings)
+            client.may_publish &= self._may_publish(address, settings)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
                 raise RefusedError(503, "the channel is full")
         if client.address is None and self.admission.enter(address):
@@ -338,14 +385,25 @@ class OrchestraFactory(WebSocketServerFactory):
         admitted = contents
         if client.allowance is not None:
             admitted = contents[: client.allowance.take(len(contents), self.reactor.seconds())]
-        if admitted:
-            channel = client.target.channel
-            self.activity.notes(client.peer, channel, len(self.clients), admitted)
-            self.hub.publish_all(channel, admitted, client.client_id)
+        if admitted and self.access.asks_to_publish:
+            if client.undecided is None:
+                client.undecided = Undecided(
+                    client,
+                    partial(self.access.publish, client.grant, client.target.channel),
+                    partial(self._play, client),
+                )
+            client.undecided.add(admitted)
+        elif admitted:
+            self._play(client, admitted)
         if len(admitted) < len(contents):
             client.close(TOO_MANY_MESSAGES)
         elif self.backpressure.is_high:
             self.backpressure.hold(client)
+
+    def _play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
+        channel = client.target.channel
+        self.activity.notes(client.peer, channel, len(self.clients), contents)
+        self.hub.publish_all(channel, contents, client.client_id)
 
     def post(
         self, address: str, peer: str, channel: str, content: Content, key: str | None

@@ -45,7 +45,7 @@ class IntakeProtocol(OpeningProtocol):
     _inflater: Inflater | None = None
     _has_rest = False  # of what was received, for which it waits for its turn
     _is_queued = False
-    _is_held = False  # until there is room for what clients publish
+    _holds = 0  # for how many reasons nothing is to be taken from the client
 
     def onMessages(self, contents: Sequence[Content]) -> None:
         """Take messages.
@@ -191,7 +191,7 @@ class IntakeProtocol(OpeningProtocol):
     def work_on(self) -> None:
         """Go on with what was received."""
         self._is_queued = False
-        if self._is_held or self.state == self.STATE_CLOSED:
+        if self._holds or self.state == self.STATE_CLOSED:
             return
         self._has_rest = False
         try:
@@ -200,17 +200,19 @@ class IntakeProtocol(OpeningProtocol):
             self.factory.report(Failure(), "a connection failed")
             self.transport.abortConnection()
             return
-        if not (self._has_rest or self._is_held):
+        if not (self._has_rest or self._holds):
             self.transport.resumeProducing()
 
     def pause_reading(self) -> None:
-        """Take nothing from the client for a while."""
-        self._is_held = True
+        """Take nothing from the client, until :meth:`resume_reading` is called as many times."""
+        self._holds += 1
         self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         """Take what the client sends again."""
-        self._is_held = False
+        self._holds -= 1
+        if self._holds or self.state == self.STATE_CLOSED:
+            return
         if not self._has_rest:
             self.transport.resumeProducing()
         elif not self._is_queued:

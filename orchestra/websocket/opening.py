@@ -320,6 +320,8 @@ class OpeningProtocol(WebSocketServerProtocol):
         # What the client is told: of what was not meant for it, nothing.
         if isinstance(failure.value, ConnectionDeny):
             return failure.value
+        if isinstance(failure.value, RefusedError):
+            return ConnectionDeny(failure.value.status, str(failure.value))
         self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
 
@@ -346,7 +348,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         headers = [
             ("Content-Length", str(len(reason) + 1)),
             ("Connection", "close"),
-            *refusal_headers(code),
+            *refusal_headers(code, self.factory.access.challenge),
             *(responseHeaders or ()),
         ]
         lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.defer import Deferred
 
 from orchestra.connection.client import Client
 from orchestra.connection.close_codes import Close
 from orchestra.connection.timers import Timer
+from orchestra.connection.undecided import Undecided
 from orchestra.message import Content
+from orchestra.policy.tokens import SUBPROTOCOL
 from orchestra.refusal import RefusedError
 from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.intake import IntakeProtocol
@@ -29,6 +32,9 @@ class OrchestraProtocol(Client, IntakeProtocol):
     wasClean: bool
     _transport_details: Any  # Autobahn's own annotations disagree
 
+    undecided: Undecided | None = None
+    """What it has sent that is not decided on yet."""
+
     _ping: bytes | None = None  # to be answered when the transport has drained
     _backstop: Timer | None = None
 
@@ -39,27 +45,29 @@ class OrchestraProtocol(Client, IntakeProtocol):
         self.open_outflow()
         super().connectionMade()
 
-    def onConnect(
-        self, request: ConnectionRequest
-    ) -> str | tuple[str | None, dict[str, str]] | None:
+    def onConnect(self, request: ConnectionRequest) -> Any:
         """Admit or refuse a client that has sent a correct handshake.
 
-        :returns: ``None``: no subprotocol is spoken.
-        :raises ConnectionDeny: with the HTTP status and the reason of the refusal.
+        :returns: the subprotocol that is spoken: none, unless it is how a token was sent. It is a
+            Deferred of that if who may come in is not decided at once.
+        :raises RefusedError: with the HTTP status and the reason of the refusal; a Deferred may
+            fail with it, too.
         """
         # Autobahn would read offers that nobody asked for, and refuse what it cannot read.
         offers = self.websocket_extensions
         self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
-        try:
-            self.factory.admit(self, request.headers, self.http_request_uri)
-            if self.target.since is not None or self.target.presence is not None:
-                raise RefusedError(400, "since and presence are for event streams")
-        except RefusedError as error:
-            raise ConnectionDeny(error.status, str(error)) from None
+        admitted = self.factory.admit(self, request.headers, self.http_request_uri)
+        if isinstance(admitted, Deferred):
+            return admitted.addCallback(lambda _: self._admitted(request))
+        return self._admitted(request)
+
+    def _admitted(self, request: ConnectionRequest) -> str | None:
+        if self.target.since is not None or self.target.presence is not None:
+            raise RefusedError(400, "since and presence are for event streams")
         settings = self.factory.settings(self.target.channel)
         if settings is not self.factory.defaults:
             self.maxMessagePayloadSize = self.maxFramePayloadSize = settings.max_message_size or 0
-        return None
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols[:1] else None
 
     def onOpen(self) -> None:
         """Register with the factory and start to listen."""

@@ -1,0 +1,158 @@
+"""Who may come in, and what they may do: whoever decides that is asked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import iscoroutine
+from typing import Any, NoReturn
+from urllib.parse import parse_qs
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from orchestra.interfaces import IPolicy
+from orchestra.message import Content
+from orchestra.policy.api_keys import HEADER, ApiKeys
+from orchestra.policy.grants import EVERYTHING, Grant
+from orchestra.refusal import RefusedError
+
+TIMEOUT = 4.0
+"""How many seconds a decision may take. By default that is less than a handshake may."""
+
+
+@dataclass(frozen=True)
+class AccessRequest:
+    """What is known of somebody who wants to come in. Its ``repr`` shows no secrets."""
+
+    method: str
+    """Of the HTTP request: ``GET`` for whoever wants to listen, ``POST`` to play."""
+
+    channel: str
+    """The name of the channel."""
+
+    address: str
+    """Whose request it is: an address, or ``unix``."""
+
+    uri: str = field(repr=False)
+    """The request's target, with its query."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    """Of the request, by their names in lower case."""
+
+    def query(self, name: str) -> str | None:
+        """A value in the query of the URL; ``None`` if there is none."""
+        _, _, query = self.uri.partition("?")
+        values = parse_qs(query).get(name) if name in query else None
+        return values[0] if values else None
+
+
+@implementer(IPolicy)
+class Policy:
+    """A policy that lets everybody in and allows everything: a base for others."""
+
+    challenge = "Bearer"
+    """See :class:`orchestra.interfaces.IPolicy`."""
+
+    takes_cookies = False
+    """See :class:`orchestra.interfaces.IPolicy`."""
+
+    subscribe: Callable[[Grant, str], Any] | None = None
+    """See :class:`orchestra.interfaces.IPolicy`."""
+
+    publish: Callable[[Grant, str, Content], Any] | None = None
+    """See :class:`orchestra.interfaces.IPolicy`."""
+
+    def connect(self, request: AccessRequest) -> Any:
+        """Everything is allowed."""
+        return EVERYTHING
+
+
+class Access:
+    """Asks an application's policy, but neither longer than a decision may take nor for what an
+    API key allows. It decides nothing itself.
+
+    Each question is answered at once if it can be, or else by a Deferred.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        policy: IPolicy | None = None,
+        api_keys: ApiKeys | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """
+        :param policy: asked about whoever has no API key; without one, everybody may come in.
+        :param api_keys: whoever has one may do everything. If there are any, and no policy, they
+            alone may post.
+        :param timeout: how many seconds a decision may take.
+        """
+        self._clock = clock
+        self._timeout = timeout
+        self.policy = policy
+        self.api_keys = api_keys
+        self.challenge = "Bearer" if policy is None else policy.challenge
+        """What goes with a 401."""
+        self.takes_cookies = policy is not None and policy.takes_cookies
+        """Whether a cookie may tell who somebody is."""
+        self.asks_to_publish = policy is not None and policy.publish is not None
+        """Whether the policy wants to be asked for each message of a client."""
+
+    def __str__(self) -> str:
+        """Who may come in, in words."""
+        if self.policy is not None:
+            return f"Who may come in is decided by {self.policy}."
+        if self.api_keys is not None:
+            return "Everybody may come in, but posting takes an API key."
+        return "Everybody may come in: there is no key for tokens."
+
+    def connect(self, request: AccessRequest) -> Grant | Deferred[Grant]:
+        """Who it is, and what that allows.
+
+        :raises RefusedError: if it may not come in; a Deferred may fail with it, too.
+        """
+        key = request.headers.get(HEADER.lower())
+        if key is not None and self.api_keys is not None:
+            self.api_keys.check(key)
+            return EVERYTHING
+        if self.policy is None:
+            if request.method == "POST" and self.api_keys is not None:
+                raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
+            return EVERYTHING
+        found: Grant | Deferred[Grant] = self._in_time(self.policy.connect(request))
+        return found
+
+    def subscribe(self, grant: Grant, channel: str) -> Deferred[None] | None:
+        """Make sure that somebody may listen, for whom the grant does not say all.
+
+        :raises RefusedError: if not; a Deferred may fail with it, too.
+        """
+        if self.policy is None or self.policy.subscribe is None:
+            return None
+        return self._decision(self.policy.subscribe(grant, channel))
+
+    def publish(self, grant: Grant, channel: str, content: Content) -> Deferred[None] | None:
+        """Make sure that a message may be played, for which the grant does not say all.
+
+        :raises RefusedError: if not; a Deferred may fail with it, too.
+        """
+        if self.policy is None or self.policy.publish is None:
+            return None
+        return self._decision(self.policy.publish(grant, channel, content))
+
+    def _decision(self, answer: Any) -> Deferred[None] | None:
+        answer = self._in_time(answer)
+        return answer if isinstance(answer, Deferred) else None
+
+    def _in_time(self, answer: Any) -> Any:
+        if iscoroutine(answer):
+            answer = Deferred.fromCoroutine(answer)
+        if isinstance(answer, Deferred):
+            answer.addTimeout(self._timeout, self._clock, _too_late)
+        return answer
+
+
+def _too_late(result: object, timeout: float) -> NoReturn:
+    raise RefusedError(503, "whether that is allowed could not be decided in time")

@@ -1,0 +1,82 @@
+"""What a client may do, once it is known who it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestra.refusal import RefusedError
+from orchestra.settings import matches
+
+SUBSCRIBE, PUBLISH, PRESENCE, HISTORY = "sub", "pub", "prs", "hst"
+"""What can be allowed: to listen, to play, to know who is there, and to have the past, whether by
+asking for it or by going on where one was cut off. The words are those of Centrifugo's tokens."""
+
+_REFUSALS = {
+    SUBSCRIBE: "listening is not allowed in this channel",
+    PUBLISH: "publishing is not allowed in this channel",
+    PRESENCE: "asking who is there is not allowed in this channel",
+    HISTORY: "asking for the past is not allowed in this channel",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What is allowed in some channels."""
+
+    channels: tuple[str, ...]
+    """Their names."""
+
+    allow: frozenset[str]
+    """Some of ``sub``, ``pub``, ``prs`` and ``hst``."""
+
+    wildcard: bool = False
+    """Whether in the names ``*`` stands for any characters."""
+
+    def covers(self, channel: str) -> bool:
+        """Whether a channel is one of them."""
+        if self.wildcard:
+            return any(matches(pattern, channel) for pattern in self.channels)
+        return channel in self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who somebody is, and what that allows."""
+
+    identity: str | None = None
+    """Whose client it is, for those who may know who is there."""
+
+    info: Any = None
+    """What else these are told, as a value of JSON."""
+
+    expires: float | None = None
+    """Until when it holds, in seconds of Unix time; ``None`` for always."""
+
+    capabilities: tuple[Capability, ...] | None = None
+    """What is allowed. Of those that cover a channel the first one counts alone; where none does,
+    nothing is. ``None`` allows everything everywhere."""
+
+    def allows(self, what: str, channel: str) -> bool:
+        """Whether something is allowed in a channel.
+
+        :param what: ``sub``, ``pub``, ``prs`` or ``hst``.
+        """
+        if self.capabilities is None:
+            return True
+        for capability in self.capabilities:
+            if capability.covers(channel):
+                return what in capability.allow
+        return False
+
+    def check(self, what: str, channel: str) -> None:
+        """Make sure that something is allowed in a channel.
+
+        :raises RefusedError: with 403, if it is not.
+        """
+        if not self.allows(what, channel):
+            raise RefusedError(403, _REFUSALS[what])
+
+
+EVERYTHING = Grant()
+"""Of somebody who is not known, and may do everything."""
