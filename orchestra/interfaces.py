@@ -35,7 +35,7 @@ class IOutlet(Interface):
     """Where a subscriber writes to: a connection, or a callback.
 
     An outlet never refuses a write. One that is full says so with
-    :meth:`orchestra.subscriber.Subscriber.pause`, from inside the write if it likes.
+    :meth:`orchestra.Subscriber.pause`, from inside the write if it likes.
     """
 
     send = Attribute(
@@ -67,7 +67,7 @@ class IOutlet(Interface):
         """Learn that the subscriber gets nothing more, because its encoding or outlet raised."""
 
     def end() -> None:
-        """Learn that all was written that :meth:`Subscriber.finish` asked for."""
+        """Learn that all was written that :meth:`orchestra.Subscriber.finish` asked for."""
 
 
 class IPolicy(Interface):

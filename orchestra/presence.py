@@ -99,6 +99,7 @@ class Move(NamedTuple):
     """Somebody came to a channel, or left it."""
 
     member: Member
+    """Who it was."""
 
     joined: bool
     """Whether it came."""

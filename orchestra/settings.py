@@ -103,8 +103,8 @@ class ChannelRules:
 
     def __init__(self, settings: Mapping[str, ChannelSettings]) -> None:
         """
-        :param settings: by patterns, as :func:`matches` takes them. Of those that match a name,
-            the first one counts.
+        :param settings: by patterns, in which ``*`` stands for any characters, slashes as well.
+            Of those that match a name, the first one counts.
         """
         self.all = tuple(settings.values())
         """What is set for any channel."""

@@ -50,7 +50,7 @@ class Subscriber:
     itself, in pieces, until it has caught up, its outlet is full again, or its place is gone.
     What becomes of it then is set for the channel: it is evicted, or it goes on further ahead.
 
-    It is made by :meth:`orchestra.hub.Hub.attach`, paused; :meth:`resume` starts it.
+    It is made by :meth:`orchestra.Hub.attach`, paused; :meth:`resume` starts it.
     """
 
     __slots__ = (

@@ -62,7 +62,7 @@ class Options(UsageOptions):
     )
     optParameters: ClassVar = [
         ["port", "p", None, f"TCP port to listen on, 0 for any [default: {DEFAULT_PORT}]"],
-        ["prefix", None, PREFIX, "put before each text that clients get"],
+        ["prefix", None, PREFIX, "put before each text that clients get; empty: a pure relay"],
         ["max-message-size", None, MAX_MESSAGE_SIZE, "largest message taken, in bytes"],
         [
             "max-connections",
@@ -117,7 +117,12 @@ class Options(UsageOptions):
             "everything (X-API-Key); without tokens, POST takes one",
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
-        ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
+        [
+            "log-format",
+            None,
+            None,
+            "how to log: text (the default of twistd) or json, an event a line",
+        ],
         [
             "config",
             None,

@@ -25,7 +25,7 @@ class ApiKeys:
 
     def __init__(self, keys: Iterable[str] = (), path: str | None = None) -> None:
         """
-        :param keys: each :data:`SHORTEST` to 255 letters, digits and ``-._~+/=``.
+        :param keys: each 16 to 255 letters, digits and ``-._~+/=``.
         :param path: of a file with more of them, one in each line; what begins with ``#`` is a
             comment.
         :raises ValueError: if there is none, or one is not allowed.

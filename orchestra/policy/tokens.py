@@ -63,8 +63,8 @@ class TokenPolicy(Policy):
 
     A token has the claims ``sub`` (whose it is), ``exp``, ``nbf``, ``iat``, ``aud`` and ``iss``
     (RFC 7519 section 4.1), ``info`` (what else others are told of its owner) and ``caps`` (what
-    is allowed, see :func:`capabilities`). All may be left out, ``aud`` and ``iss`` only if they
-    are not asked for.
+    is allowed: a list of objects with ``channels``, ``allow`` and ``match``). All may be left
+    out, ``aud`` and ``iss`` only if they are not asked for.
     """
 
     def __init__(
