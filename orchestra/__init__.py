@@ -11,11 +11,13 @@ from orchestra.presence import Member, Move, Presence
 from orchestra.service import ListenError, OrchestraService
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
+from orchestra.tls import CertificateFileError, ServerCertificate
 from orchestra.web.resource import OrchestraResource
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 
 __all__ = [
+    "CertificateFileError",
     "ChannelSettings",
     "Hub",
     "KeyReusedError",
@@ -31,6 +33,7 @@ __all__ = [
     "Position",
     "Presence",
     "Retention",
+    "ServerCertificate",
     "Subscriber",
 ]
 

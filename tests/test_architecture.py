@@ -32,7 +32,7 @@ FLOORS = (
     ("config",),
     ("values",),
     ("process",),
-    ("service", "accepting", "client"),
+    ("service", "accepting", "client", "tls"),
     ("websocket",),
     ("web",),
     ("connection",),
