@@ -209,7 +209,7 @@ class ServerCertificate:
         except CertificateFileError:
             raise
         except Exception as error:  # each of the libraries has errors of its own
-            raise CertificateFileError(self.file, _explain(error)) from None
+            raise CertificateFileError(self.file, explain(error)) from None
         self._options: Any = options
         self._certificate: Certificate = self._options.certificate.to_cryptography()
 
@@ -260,7 +260,8 @@ def _date(date: datetime) -> str:
     return f"{date:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """What an error says, in one line; of one of OpenSSL's, the reason that it found last."""
     if isinstance(error, (SSL.Error, CryptoError)) and error.args and error.args[0]:
         _, _, reason = error.args[0][-1]
         return str(reason)

@@ -413,6 +413,31 @@ def test_a_client_that_speaks_nothing_else(issuer: Issuer, clock: Clock) -> None
         TLSClient(made(issuer), trust, clock).shake_hands()
 
 
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "http request"),
+        (bytes(100), "wrong version number"),
+    ],
+)
+def test_whatever_is_no_tls(issuer: Issuer, clock: Clock, sent: bytes, reason: str) -> None:
+    """It is logged as refusals are: no errors, and a hundred lines in a second at the most."""
+    issuer.issue()
+    factory = OrchestraFactory(Hub(), reactor=clock)
+    certificate = made(issuer)
+    with captured() as events:
+        for _ in range(150):
+            client = TLSClient(certificate, issuer.trust, clock, factory)
+            client._protocol.dataReceived(sent)
+            assert b"HTTP" not in client.transport.take()
+            assert client.transport.disconnected
+        clock.advance(1)
+    line = f"TLS with tcp4:127.0.0.1:50000 failed: {reason}"
+    assert lines(events) == [line] * 100 + ["Refused 50 more connections."]
+    assert {event["log_level"].name for event in events} == {"info"}
+    assert factory.countConnections == 0
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_the_handshake_timeout_is_for_tls_too(issuer: Issuer, clock: Clock, begun: bool) -> None:
     """Whoever begins TLS and does not end it, or does not even begin, is dropped."""
