@@ -95,7 +95,7 @@ class ProcessService(MultiService):
 
     It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
     not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
-    with exit status 0. On SIGHUP it has read again what can be, and goes on in any case.
+    with exit status 0. On SIGHUP it reads again what can be, and goes on in any case.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class ProcessService(MultiService):
         # The reactor's own handlers end the process by the signal, with its status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        # It would end the process, too.
+        # By default it would end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

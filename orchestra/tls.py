@@ -111,7 +111,7 @@ class ServerCertificate:
 
     TLS 1.2 and 1.3 are spoken, with Twisted's choice of ciphers and without compression. It does
     not look after its files: whoever changes them calls :meth:`reload`, as a process of its own
-    does on SIGHUP (:class:`orchestra.process.ProcessService` takes it among its ``reloads``).
+    does on SIGHUP (``ProcessService`` takes it among its ``reloads``).
     """
 
     _log = Logger()
@@ -148,7 +148,7 @@ class ServerCertificate:
     @property
     def description(self) -> str:
         """For whom the certificate is, and until when."""
-        return f"for {', '.join(_names(self._certificate))}, until {_date(self._end)}"
+        return f"for {', '.join(self._names)}, until {_date(self._end)}"
 
     @property
     def warning(self) -> str | None:
@@ -206,12 +206,13 @@ class ServerCertificate:
         try:
             options = self._read()
             options.getContext()  # what OpenSSL does not take would fail for each client otherwise
+            certificate: Certificate = options.certificate.to_cryptography()
+            names = _names(certificate)
         except CertificateFileError:
             raise
         except Exception as error:  # each of the libraries has errors of its own
             raise CertificateFileError(self.file, explain(error)) from None
-        self._options: Any = options
-        self._certificate: Certificate = self._options.certificate.to_cryptography()
+        self._options, self._certificate, self._names = options, certificate, names
 
 
 class EndpointCertificate(ServerCertificate):

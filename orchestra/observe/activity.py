@@ -199,7 +199,7 @@ class ActivityLog:
                 reason=printable(reason),
             )
 
-    def insecure(self, peer: str, reason: str) -> None:
+    def tls_failed(self, peer: str, reason: str) -> None:
         """A connection has ended because TLS failed: nearly always, because it never began.
 
         :param reason: what OpenSSL says; no word of it is the peer's.

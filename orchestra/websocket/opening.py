@@ -208,7 +208,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         """Let go of the connection."""
         if isinstance(reason.value, SSL.Error):
             # Autobahn logs it as an error, and as often as somebody makes it fail.
-            self.factory.activity.insecure(self.peer, explain(reason.value))
+            self.factory.activity.tls_failed(self.peer, explain(reason.value))
             reason = Failure(ConnectionLost())
         super().connectionLost(reason)
 
