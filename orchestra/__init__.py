@@ -18,6 +18,7 @@ from orchestra.refusal import RefusedError
 from orchestra.service import ListenError, OrchestraService
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
+from orchestra.tls import CertificateFileError, ServerCertificate
 from orchestra.web.resource import OrchestraResource
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
@@ -26,6 +27,7 @@ __all__ = [
     "AccessRequest",
     "ApiKeys",
     "Capability",
+    "CertificateFileError",
     "ChannelSettings",
     "Grant",
     "Hub",
@@ -46,6 +48,7 @@ __all__ = [
     "Presence",
     "RefusedError",
     "Retention",
+    "ServerCertificate",
     "Subscriber",
     "TokenPolicy",
 ]

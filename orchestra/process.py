@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -95,7 +95,7 @@ class ProcessService(MultiService):
 
     It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
     not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
-    with exit status 0.
+    with exit status 0. On SIGHUP it reads again what can be, and goes on in any case.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class ProcessService(MultiService):
         explain: Callable[[ListenError], str] = str,
         observer: ILogObserver | None = None,
         log_is_hidden: bool = False,
+        reloads: Sequence[Callable[[], str]] = (),
     ) -> None:
         """
         :param explain: says in one line, for whoever started the process, what an endpoint that
@@ -111,12 +112,16 @@ class ProcessService(MultiService):
         :param observer: where the log goes instead of where twistd would write it.
         :param log_is_hidden: whether who starts the process does not see its log, so that the
             log and standard error both have to say why it cannot start.
+        :param reloads: what SIGHUP is to do, one after the other. Each reads one thing again and
+            returns a line for the log. If it cannot it leaves all as it was and raises
+            :class:`ValueError` or :class:`OSError` with the reason.
         """
         super().__init__()
         self._reactor = reactor
         self._explain = explain
         self._observer = observer
         self._log_is_hidden = log_is_hidden
+        self._reloads = reloads
 
     def setServiceParent(self, parent: Any) -> None:
         """Become part of an application, and bring the log observer along."""
@@ -144,6 +149,26 @@ class ProcessService(MultiService):
         with self._explained():
             super().startService()
 
+    def reload(self) -> None:
+        """Read again what can be read again while the server runs; SIGHUP has it done."""
+        if not self._reloads:
+            _log.info("Received SIGHUP; there is nothing to reload.", event="reload")
+            return
+        _log.info("Received SIGHUP, reloading.", event="reload")
+        for reload in self._reloads:
+            try:
+                line = reload()
+            except (OSError, ValueError) as error:
+                _log.error(
+                    "Reloading failed, all stays as it was: {reason}",
+                    event="reload-failed",
+                    reason=str(error),
+                )
+            except Exception:
+                _log.failure("Reloading failed", event="reload-failed")
+            else:
+                _log.info("{line}", event="reloaded", line=line)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
@@ -160,6 +185,8 @@ class ProcessService(MultiService):
         # The reactor's own handlers end the process by the signal, with its status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        # By default it would end the process.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # The second signal finds no handler and ends the process at once.

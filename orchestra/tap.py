@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getopt
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -27,6 +28,7 @@ from orchestra.policy.tokens import TokenPolicy
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
 from orchestra.settings import CLOSE
+from orchestra.tls import CHAIN, KEY, CertificateFileError, EndpointCertificate, ServerCertificate
 from orchestra.values import OPTIONS, Check, WrongItemError
 from orchestra.websocket.factory import (
     CLOSE_TIMEOUT,
@@ -62,6 +64,18 @@ class Options(UsageOptions):
     )
     optParameters: ClassVar = [
         ["port", "p", None, f"TCP port to listen on, 0 for any [default: {DEFAULT_PORT}]"],
+        [
+            "tls-certificate",
+            None,
+            None,
+            "PEM file with a certificate and those that sign it: the port speaks TLS",
+        ],
+        [
+            "tls-key",
+            None,
+            None,
+            "PEM file with its private key [default: the certificate's file]",
+        ],
         ["prefix", None, PREFIX, "put before each text that clients get; empty: a pure relay"],
         ["max-message-size", None, MAX_MESSAGE_SIZE, "largest message taken, in bytes"],
         [
@@ -211,10 +225,14 @@ class Options(UsageOptions):
         self["channels"] = {}
         if self._config is not None:
             self["channels"] = self._config.channels(self["retention"], self["max-message-rate"])
+        self["certificates"] = []
         self["endpoints"] = self._endpoints()
         self["api-keys"] = self._loaded("api-key-file", lambda path: ApiKeys(path=path))
         self["policy"] = self._policy()
         if self["check-config"]:
+            for certificate in self["certificates"]:
+                if certificate.warning:
+                    print(f"orchestra: {certificate.warning}", file=sys.stderr)
             print(f"orchestra: {self['config']}: all is well")
             sys.exit(0)
 
@@ -267,7 +285,8 @@ class Options(UsageOptions):
     def _loaded(self, name: str, load: Callable[[str], Any]) -> Any:
         # What a file holds that an option names.
         try:
-            return None if self[name] is None else load(self[name])
+            # By a path that still leads there when the process has gone somewhere else.
+            return None if self[name] is None else load(os.path.abspath(self[name]))
         except OSError as error:
             raise UsageError(
                 f"{self._words(name)}: {error.strerror}; must be a file that can be read"
@@ -287,18 +306,51 @@ class Options(UsageOptions):
         # Each endpoint with the words that asked for it.
         from twisted.internet import reactor
 
-        wanted = [(self._words("listen", text), text) for text in self["listen"]]
-        if self["port"] is not None or not wanted:
+        endpoints: dict[IStreamServerEndpoint, str] = {}
+        certificate = self._certificate()
+        if self["port"] is not None or not self["listen"]:
             port = DEFAULT_PORT if self["port"] is None else self["port"]
-            wanted.insert(0, (self._words("port", port), f"tcp:{port}"))
-        endpoints = {}
-        for words, text in wanted:
+            endpoint: IStreamServerEndpoint
+            if certificate is None:
+                endpoint = TCP4ServerEndpoint(reactor, port)
+            else:
+                endpoint = SSL4ServerEndpoint(reactor, port, certificate)
+            endpoints[endpoint] = self._words("port", port)
+        for text in self["listen"]:
+            words = self._words("listen", text)
             try:
                 description = f"tcp:{text}" if text.isdigit() else text
-                endpoints[serverFromString(reactor, description)] = words
+                endpoint = serverFromString(reactor, description)
+                if isinstance(endpoint, SSL4ServerEndpoint):
+                    self["certificates"].append(EndpointCertificate(endpoint, description))
             except Exception as error:  # each kind of endpoint has errors of its own
                 raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+            endpoints[endpoint] = words
         return endpoints
+
+    def _certificate(self) -> ServerCertificate | None:
+        # What the port is to show.
+        file, key = self["tls-certificate"], self["tls-key"]
+        if file is None:
+            if key is not None:
+                raise UsageError(f"{self._words('tls-key')}: goes only with a tls-certificate")
+            return None
+        if self["listen"] and self["port"] is None:
+            raise UsageError(
+                f"{self._words('tls-certificate')}: is for a port, and goes with a listen only "
+                "where there is a port as well; TLS of an endpoint string is "
+                "ssl:8443:privateKey=key.pem:certKey=cert.pem"
+            )
+        try:
+            certificate = ServerCertificate(file, key)
+        except CertificateFileError as error:
+            if key is not None and error.file != os.path.abspath(file):
+                option, allowed = "tls-key", KEY
+            else:
+                option, allowed = "tls-certificate", f"{CHAIN}, with its key there or in a tls-key"
+            raise UsageError(f"{self._words(option)}: {error.reason}; must be {allowed}") from None
+        self["certificates"].append(certificate)
+        return certificate
 
 
 def makeService(options: Options) -> IService:
@@ -335,7 +387,11 @@ def makeService(options: Options) -> IService:
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
     observer = log_observer(options["log-format"], options.parent)
-    root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent))
+    files = [*options["certificates"], options["token-keys"], options["api-keys"]]
+    reloads = [file.reload for file in files if file is not None]
+    root = ProcessService(
+        reactor, explain, observer, log_is_hidden(options.parent), reloads=reloads
+    )
     service.setServiceParent(root)
     return root
 

@@ -10,6 +10,7 @@ from orchestra.policy import addresses, origins
 from orchestra.policy.addresses import Addresses, TrustedProxies
 from orchestra.policy.origins import Origins
 from orchestra.settings import SLOW_READER
+from orchestra.tls import CHAIN, KEY, read_chain, read_key
 
 Check: TypeAlias = Callable[[Any], Any]
 """Takes a value, or the text of one, and returns the value; raises :class:`ValueError`, which says
@@ -85,6 +86,21 @@ def each(kind: Callable[[Sequence[str]], object], allowed: str) -> Check:
     return check
 
 
+def file(read: Callable[[str], object], allowed: str) -> Check:
+    """The name of a file that can be read."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"must be the name of {allowed}")
+        try:
+            read(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; must be {allowed}") from None
+        return value
+
+    return check
+
+
 class WrongItemError(ValueError):
     """One of a list of values is not allowed.
 
@@ -132,6 +148,8 @@ OPTIONS: dict[str, Check] = {
     "token-cookie": cookie_name,
     "api-key-file": text,
     "grace": number(0, 3600, "seconds", float),
+    "tls-certificate": file(read_chain, CHAIN),
+    "tls-key": file(read_key, KEY),
     "log-format": text,
 }
 """What can be set for the server, by its name."""

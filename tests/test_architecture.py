@@ -36,7 +36,7 @@ FLOORS = (
     ("websocket",),
     ("web",),
     ("connection",),
-    ("observe", "dialects", "urls", "policy"),
+    ("observe", "dialects", "urls", "policy", "tls"),
     ("refusal",),
     ("hub",),
     ("listener", "channel"),

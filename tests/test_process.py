@@ -17,7 +17,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogEvent
 
 from orchestra.process import (
     COLLECT_AFTER,
@@ -67,7 +67,8 @@ class Asleep(ReactorBase):
 @pytest.fixture
 def _handlers() -> Iterator[None]:
     """Puts the signal handlers back."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -179,6 +180,79 @@ def test_a_signal_stops_the_reactor(number: signal.Signals) -> None:
     assert reactor.stopped == 1
     assert lines(events) == [f"Received {number.name}, stopping."]
     assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+class TestReloading:
+    """SIGHUP has everything read again that can be."""
+
+    def hang_up(self, *reloads: Callable[[], str]) -> tuple[Reactor, list[LogEvent]]:
+        """Start a process with these, send the signal, and return what was logged of it."""
+        reactor = Reactor()
+        ProcessService(reactor, reloads=reloads).startService()
+        for hook, args, kwargs in reactor.whenRunningHooks:
+            hook(*args, **kwargs)
+        with captured() as events:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return reactor, events
+
+    @pytest.mark.usefixtures("_handlers")
+    def test_each_is_done_and_told(self) -> None:
+        """One after the other, with a line for each, and the process goes on."""
+        reactor, events = self.hang_up(lambda: "Reloaded {this}.", lambda: "Reloaded that.")
+        assert lines(events) == [
+            "Received SIGHUP, reloading.",
+            "Reloaded {this}.",
+            "Reloaded that.",
+        ]
+        assert reactor.stopped == 0
+
+    @pytest.mark.usefixtures("_handlers")
+    def test_one_that_fails_is_none_of_the_others_business(self) -> None:
+        """Its reason is a line, a mistake of its own a traceback, and the next has its turn."""
+
+        def fails(error: Exception) -> Callable[[], str]:
+            def reload() -> str:
+                raise error
+
+            return reload
+
+        _, events = self.hang_up(
+            fails(ValueError("cert.pem: has no {certificate}")),
+            fails(OSError(2, "not there", "keys")),
+            fails(KeyError("a mistake")),
+            lambda: "Reloaded.",
+        )
+        assert lines(events) == [
+            "Received SIGHUP, reloading.",
+            "Reloading failed, all stays as it was: cert.pem: has no {certificate}",
+            "Reloading failed, all stays as it was: [Errno 2] not there: 'keys'",
+            "Reloading failed",
+            "Reloaded.",
+        ]
+        levels = [event["log_level"].name for event in events]
+        assert levels == ["info", "error", "error", "critical", "info"]
+        assert [event["log_failure"].type for event in events if "log_failure" in event] == [
+            KeyError
+        ]
+
+    @pytest.mark.usefixtures("_handlers")
+    def test_nothing_to_reload(self) -> None:
+        """It does not end the process then, as it would by default; the log says so."""
+        reactor, events = self.hang_up()
+        assert lines(events) == ["Received SIGHUP; there is nothing to reload."]
+        assert reactor.stopped == 0
+
+    @pytest.mark.usefixtures("_handlers")
+    def test_nothing_is_done_within_the_handler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It may come in the midst of anything; the reactor does it when it gets round to it."""
+        later: list[Callable[..., object]] = []
+        monkeypatch.setattr(Reactor, "callFromThread", lambda _, call: later.append(call))
+        done: list[str] = []
+        _, events = self.hang_up(lambda: done.append("reloaded") or "Reloaded.")
+        assert (events, done) == ([], [])
+        (call,) = later
+        call()
+        assert done == ["reloaded"]
 
 
 @pytest.mark.parametrize("start", ["privilegedStartService", "startService"])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.application.service import IServiceMaker
-from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.endpoints import (
+    SSL4ServerEndpoint,
+    TCP4ServerEndpoint,
+    UNIXServerEndpoint,
+)
 from twisted.plugin import getPlugins
 
 import orchestra
@@ -15,6 +21,8 @@ from orchestra.process import ProcessService
 from orchestra.refusal import RefusedError
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
+from orchestra.tls import EndpointCertificate, ServerCertificate
+from tests.certificates import Issuer
 
 
 def parse(*arguments: str) -> Options:
@@ -187,6 +195,144 @@ def test_what_is_wrong_is_said_in_one_line(arguments: list[str], parts: list[str
     assert "\n" not in line
     for part in parts:
         assert part in line
+
+
+class TestTLS:
+    """A certificate is all that it takes for the port to speak TLS."""
+
+    # Twisted's own way with pyOpenSSL.
+    pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+
+    @pytest.fixture
+    def issuer(self, tmp_path: Path) -> Issuer:
+        issuer = Issuer(tmp_path)
+        issuer.issue()
+        return issuer
+
+    def test_the_port_speaks_it(self, issuer: Issuer) -> None:
+        """The default one as well; a --listen stays what it says."""
+        options = parse(f"--tls-certificate={issuer.certificate}", f"--tls-key={issuer.key}")
+        (endpoint,) = options["endpoints"]
+        assert isinstance(endpoint, SSL4ServerEndpoint)
+        assert endpoint._port == 8080
+        assert [endpoint._sslContextFactory] == options["certificates"]
+        issuer.issue(behind=True)
+        plain = "--listen=tcp:8081"
+        options = parse("--port=0", plain, f"--tls-certificate={issuer.certificate}")
+        secure, other = options["endpoints"]
+        assert isinstance(secure, SSL4ServerEndpoint)
+        assert isinstance(other, TCP4ServerEndpoint)
+        assert list(options["endpoints"].values()) == ["--port 0", "--listen tcp:8081"]
+
+    def test_all_are_reloaded(self, issuer: Issuer) -> None:
+        """Those of endpoint strings, too, and the process is told of them."""
+        string = f"ssl:0:privateKey={issuer.key}:certKey={issuer.certificate}"
+        arguments = ("--port=0", f"--listen={string}", "--listen=tcp:0")
+        files = (f"--tls-certificate={issuer.certificate}", f"--tls-key={issuer.key}")
+        options = parse(*arguments, *files)
+        assert [type(one) for one in options["certificates"]] == [
+            ServerCertificate,
+            EndpointCertificate,
+        ]
+        root = makeService(options)
+        assert isinstance(root, ProcessService)
+        assert list(root._reloads) == [one.reload for one in options["certificates"]]
+
+    @pytest.mark.parametrize(
+        ("files", "line"),
+        [
+            ({"tls-key": "key"}, "--tls-key {key}: goes only with a tls-certificate"),
+            (
+                {"tls-certificate": "cert", "listen": "tcp:0"},
+                "--tls-certificate {cert}: is for a port, and goes with a listen only where there "
+                "is a port as well; TLS of an endpoint string is "
+                "ssl:8443:privateKey=key.pem:certKey=cert.pem",
+            ),
+            (
+                {"tls-certificate": "cert"},
+                "--tls-certificate {cert}: has no private key; must be a PEM file with the "
+                "server's certificate first and then those that sign it, with its key there or "
+                "in a tls-key",
+            ),
+            (
+                {"tls-certificate": "key"},
+                "--tls-certificate {key}: has no certificate; must be a PEM file with the "
+                "server's certificate first and then those that sign it",
+            ),
+            (
+                {"tls-certificate": "none"},
+                "--tls-certificate {none}: No such file or directory; must be a PEM file with the "
+                "server's certificate first and then those that sign it",
+            ),
+            (
+                {"tls-certificate": "cert", "tls-key": "other"},
+                "--tls-key {other}: has not the private key of the first certificate in {cert}; "
+                "must be a PEM file with the private key of the certificate, not encrypted",
+            ),
+            (
+                {"tls-certificate": "cert", "tls-key": "encrypted"},
+                "--tls-key {encrypted}: has a private key that is encrypted; "
+                "must be a PEM file with the private key of the certificate, not encrypted",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("place", ["command line", "file"])
+    def test_what_is_wrong_is_said_in_one_line(
+        self, issuer: Issuer, place: str, files: dict[str, str], line: str
+    ) -> None:
+        """It names the option or the key in the file, the value, and what is allowed."""
+        folder = issuer.certificate.parent
+        other = Issuer(folder / "other")
+        other.key.parent.mkdir()
+        other.issue()
+        encrypted = Issuer(folder / "encrypted")
+        encrypted.key.parent.mkdir()
+        encrypted.issue()
+        encrypted.encrypt_key()
+        paths = {
+            "cert": str(issuer.certificate),
+            "key": str(issuer.key),
+            "other": str(other.key),
+            "encrypted": str(encrypted.key),
+            "none": str(folder / "none"),
+        }
+        found = {option: paths.get(name, name) for option, name in files.items()}
+        line = line.format(**paths)
+        config = folder / "orchestra.toml"
+        if place == "file":
+            name, value, *_ = line.removeprefix("--").replace(":", "", 1).split()
+            reason = line.partition(": ")[2]
+            lists = {"listen": lambda value: [value]}
+            config.write_text(
+                "".join(
+                    f"{option} = {lists.get(option, str)(value)!r}\n"
+                    for option, value in found.items()
+                )
+            )
+            number = list(found).index(name) + 1
+            line = f"{config}:{number}: {name} = {value!r}: {reason}"
+            arguments = ["--check-config", f"--config={config}"]
+        else:
+            arguments = [f"--{option}={value}" for option, value in found.items()]
+        with pytest.raises(SystemExit) as caught:
+            parse(*arguments)
+        assert caught.value.code == f"orchestra: {line}"
+
+    def test_a_check_warns_of_what_ends(
+        self, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """--check-config has no log to do so in."""
+        config = issuer.certificate.with_name("orchestra.toml")
+        config.write_text(f"tls-certificate = '{issuer.certificate}'\n")
+        for days, warning in ((365, ""), (-1, "has expired"), (3, "expires soon")):
+            issuer.issue(days=days, behind=True)
+            with pytest.raises(SystemExit) as caught:
+                parse("--check-config", f"--config={config}")
+            assert caught.value.code == 0
+            out, err = capsys.readouterr()
+            assert out == f"orchestra: {config}: all is well\n"
+            assert bool(err) == bool(warning)
+            assert warning in err
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=20), max_size=4))

@@ -23,7 +23,8 @@ NOTES_PER_SECOND = 10
 """How many notes are logged one by one within a second."""
 
 MOVES_PER_SECOND = 100
-"""How many arrivals, departures and refusals are each logged one by one within a second."""
+"""How many arrivals, departures and refusals are each logged one by one within a second. Failures
+of TLS count as refusals."""
 
 
 def printable(text: str, limit: int = MAX_NOTE) -> str:
@@ -196,6 +197,16 @@ class ActivityLog:
                 peer=peer,
                 status=status,
                 reason=printable(reason),
+            )
+
+    def tls_failed(self, peer: str, reason: str) -> None:
+        """A connection has ended because TLS failed: nearly always, because it never began.
+
+        :param reason: what OpenSSL says; no word of it is the peer's.
+        """
+        if self._refusals.admit():
+            _log.info(
+                "TLS with {peer} failed: {reason}", event="tls-failed", peer=peer, reason=reason
             )
 
     def missed(self, peer: str, channel: str, missed: int | None) -> None:

@@ -20,12 +20,16 @@ from urllib.parse import parse_qs
 from autobahn.twisted.util import create_transport_details
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from orchestra.policy.addresses import address_of
 from orchestra.refusal import RefusedError
+from orchestra.tls import explain
 from orchestra.web.answers import refusal_headers
 from orchestra.websocket.utf8 import TextCheck
 
@@ -199,6 +203,14 @@ class OpeningProtocol(WebSocketServerProtocol):
             self.openHandshakeTimeoutCall = self.factory._batched_timer.call_later(
                 self.openHandshakeTimeout, self.onOpenHandshakeTimeout
             )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Let go of the connection."""
+        if isinstance(reason.value, SSL.Error):
+            # Autobahn logs it as an error, and as often as somebody makes it fail.
+            self.factory.activity.tls_failed(self.peer, explain(reason.value))
+            reason = Failure(ConnectionLost())
+        super().connectionLost(reason)
 
     def processHandshake(self) -> None:
         """Read the handshake, if it is well formed and there is room for one more client."""
