@@ -79,6 +79,15 @@ def check_slow_reader(value: str) -> str:
     return value
 
 
+def matcher(pattern: str) -> re.Pattern[str]:
+    """What a pattern of names means.
+
+    :param pattern: ``*`` in it stands for any characters, slashes as well.
+    :returns: fully matches the names.
+    """
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
 class ChannelRules:
     """Settings by the name of the channel."""
 
@@ -90,8 +99,7 @@ class ChannelRules:
         self.all = tuple(settings.values())
         """What is set for any channel."""
         self._rules = [
-            (re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL), its_settings)
-            for pattern, its_settings in settings.items()
+            (matcher(pattern), its_settings) for pattern, its_settings in settings.items()
         ]
 
     def settings(self, name: str) -> ChannelSettings:
