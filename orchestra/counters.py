@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from orchestra.settings import matcher
 
-APPLICATION = "application"
-"""The source of what is published by a call, unless the caller says another."""
+APPLICATION, WEBSOCKET, POST = SOURCES = "application", "websocket", "post"
+"""Where what is published comes from: from a call, unless the caller says another."""
 
 OTHERS = "other"
 """Under which name channels are counted that are to be counted apart and have no room for it."""

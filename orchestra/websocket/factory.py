@@ -19,6 +19,7 @@ from orchestra.connection.client import Client
 from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
+from orchestra.counters import POST, WEBSOCKET
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding
@@ -205,7 +206,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
         """
         if not self._leaves_files(1):
-            self.activity.refused(address_of(addr), 503, "no more files can be open")
+            self.activity.refused(address_of(addr), 503, "no more files can be open", "files")
             return None
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
@@ -234,7 +235,7 @@ class OrchestraFactory(WebSocketServerFactory):
             be understood.
         """
         if not self.accepting:
-            raise RefusedError(503, "the server is shutting down")
+            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
         nearest = address_of(peer)
         address = self.admission.address(nearest, headers)
         return address, shown if address == nearest else address
@@ -261,7 +262,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if settings is not self.defaults:
             client.may_publish = self._may_publish(address, settings)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
-                raise RefusedError(503, "the channel is full")
+                raise RefusedError(503, "the channel is full", kind="channel_full")
         if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
@@ -277,7 +278,9 @@ class OrchestraFactory(WebSocketServerFactory):
                 settings.max_message_rate, _burst(settings), self.reactor.seconds()
             )
         self.clients.add(client)
-        self.activity.joined(client.peer, client.target.channel, len(self.clients))
+        self.activity.joined(
+            client.peer, client.target.channel, len(self.clients), client.connection_kind
+        )
 
     def unregister(self, client: Client, code: int | None, reason: str | None) -> None:
         """Forget a client whose connection is gone; one that never was registered is no news.
@@ -291,7 +294,12 @@ class OrchestraFactory(WebSocketServerFactory):
             return
         self.clients.remove(client)
         self.activity.left(
-            client.peer, client.target.channel, len(self.clients), code, reason or ""
+            client.peer,
+            client.target.channel,
+            len(self.clients),
+            code,
+            reason or "",
+            client.connection_kind,
         )
         if not self.clients:
             drained, self._drained = self._drained, []
@@ -341,7 +349,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if admitted:
             channel = client.target.channel
             self.activity.notes(client.peer, channel, len(self.clients), admitted)
-            self.hub.publish_all(channel, admitted, client.client_id)
+            self.hub.publish_all(channel, admitted, client.client_id, WEBSOCKET)
         if len(admitted) < len(contents):
             client.close(TOO_MANY_MESSAGES)
         elif self.backpressure.is_high:
@@ -366,7 +374,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if 0 < (settings.max_message_size or 0) < len(payload):
             raise RefusedError(413, f"a message must be {settings.max_message_size} bytes or less")
         if self.backpressure.is_high:
-            raise RefusedError(503, "slow readers have to catch up first")
+            raise RefusedError(503, "slow readers have to catch up first", kind="slow_readers")
         if key is not None and self.hub.published(channel, key) is not None:
             try:
                 return self.hub.publish(channel, *content, idempotency_key=key), True
@@ -377,7 +385,7 @@ class OrchestraFactory(WebSocketServerFactory):
             if not self._rates.take(address, rate, _burst(settings), now):
                 raise RefusedError(429, TOO_MANY_MESSAGES.reason)
         self.activity.notes(peer, channel, len(self.clients), [content])
-        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key)
+        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key, source=POST)
         self.hub.relieve()
         return message, False
 

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from orchestra.policy.addresses import address_of
-from orchestra.refusal import RefusedError
+from orchestra.refusal import Kind, RefusedError
 from orchestra.web.answers import refusal_headers
 from orchestra.websocket.utf8 import TextCheck
 
@@ -178,6 +178,9 @@ class OpeningProtocol(WebSocketServerProtocol):
     allowedOrigins: list[str]
     openHandshakeTimeout: float
     trustXForwardedFor: int
+    refusal_kind: Kind | None = None
+    """Why it is refused, once it is; ``None`` where nothing is known but the status."""
+
     _wskey = ""  # until a handshake was read
     _is_head = False  # and wants no body
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
@@ -226,7 +229,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             self._hand_over()
             return
         if self.factory.is_full:
-            self.failHandshake("the server is full", 503)
+            self.refuse(RefusedError(503, "the server is full"))
             return
         if handshake is not None:
             self._shake_hands(handshake)
@@ -247,7 +250,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         try:
             place = address if self.factory.admission.enter(address) else None
         except RefusedError as error:
-            self.failHandshake(str(error), error.status)
+            self.refuse(error)
             return
         if self.openHandshakeTimeoutCall is not None:
             self.openHandshakeTimeoutCall.cancel()
@@ -323,6 +326,11 @@ class OpeningProtocol(WebSocketServerProtocol):
         self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
 
+    def refuse(self, error: RefusedError) -> None:
+        """Refuse the connection, as it is told by an error."""
+        self.refusal_kind = error.kind
+        self.failHandshake(str(error), error.status)
+
     def failHandshake(
         self,
         reason: str,
@@ -335,7 +343,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         if responseHeaders:  # Autobahn's list of the versions that it speaks
             code = 426  # RFC 6455 section 4.2.2
         reason = reason[:_MAX_REASON]
-        self.factory.activity.refused(self.peer, code, reason)
+        self.factory.activity.refused(self.peer, code, reason, self.refusal_kind)
         super().failHandshake(reason, code, responseHeaders)
 
     def sendHttpErrorResponse(

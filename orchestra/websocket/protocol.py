@@ -11,6 +11,7 @@ from orchestra.connection.client import Client
 from orchestra.connection.close_codes import Close
 from orchestra.connection.timers import Timer
 from orchestra.message import Content
+from orchestra.observe.activity import ConnectionKind
 from orchestra.refusal import RefusedError
 from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.intake import IntakeProtocol
@@ -29,6 +30,7 @@ class OrchestraProtocol(Client, IntakeProtocol):
     wasClean: bool
     _transport_details: Any  # Autobahn's own annotations disagree
 
+    connection_kind = ConnectionKind.RAW
     _ping: bytes | None = None  # to be answered when the transport has drained
     _backstop: Timer | None = None
 
@@ -55,6 +57,7 @@ class OrchestraProtocol(Client, IntakeProtocol):
             if self.target.since is not None or self.target.presence is not None:
                 raise RefusedError(400, "since and presence are for event streams")
         except RefusedError as error:
+            self.refusal_kind = error.kind
             raise ConnectionDeny(error.status, str(error)) from None
         settings = self.factory.settings(self.target.channel)
         if settings is not self.factory.defaults:
