@@ -17,6 +17,7 @@ from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.metrics import MetricsService, endpoint_string
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
@@ -94,6 +95,13 @@ class Options(UsageOptions):
             "(on with the oldest message there is) or latest (with the newest)",
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
+        [
+            "metrics",
+            None,
+            None,
+            "where to tell Prometheus how the server is, at /metrics: a Twisted endpoint string; "
+            "a number alone is a port of 127.0.0.1",
+        ],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
         [
             "config",
@@ -114,6 +122,7 @@ class Options(UsageOptions):
         self["listen"] = []
         self["origin"] = []
         self["trusted-proxy"] = []
+        self["metrics-channels"] = []
         self._config: Config | None = None
         self._from_config: set[str] = set()  # which options are not from the command line
 
@@ -130,6 +139,11 @@ class Options(UsageOptions):
         """Whose X-Forwarded-For and Forwarded to believe: an address, a network such as
         10.0.0.0/8, or unix; may be given more than once"""
         self["trusted-proxy"].append(proxy)
+
+    def opt_metrics_channels(self, pattern: str) -> None:
+        """Channels that have metrics of their own, by a pattern of their names with * for any
+        characters; may be given more than once"""
+        self["metrics-channels"].append(pattern)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -176,6 +190,9 @@ class Options(UsageOptions):
                 self._check(name, check)
         if self["message-burst"] and not self["max-message-rate"]:
             raise UsageError(f"{self._words('message-burst')}: goes only with a max-message-rate")
+        if self["metrics-channels"] and self["metrics"] is None:
+            words = self._words("metrics-channels", self["metrics-channels"][0])
+            raise UsageError(f"{words}: goes only with a metrics")
         self._check("log-format", self._check_log_format)
         self["retention"] = Retention(
             self["history-messages"], self["history-bytes"], self["history-age"]
@@ -184,6 +201,11 @@ class Options(UsageOptions):
         if self._config is not None:
             self["channels"] = self._config.channels(self["retention"], self["max-message-rate"])
         self["endpoints"] = self._endpoints()
+        self["metrics-endpoints"] = {}
+        if self["metrics"] is not None:
+            words = self._words("metrics")
+            endpoint = self._endpoint(words, endpoint_string(self["metrics"]))
+            self["metrics-endpoints"][endpoint] = words
         if self["check-config"]:
             print(f"orchestra: {self['config']}: all is well")
             sys.exit(0)
@@ -217,20 +239,23 @@ class Options(UsageOptions):
 
     def _endpoints(self) -> dict[IStreamServerEndpoint, str]:
         # Each endpoint with the words that asked for it.
-        from twisted.internet import reactor
-
         wanted = [(self._words("listen", text), text) for text in self["listen"]]
         if self["port"] is not None or not wanted:
             port = DEFAULT_PORT if self["port"] is None else self["port"]
             wanted.insert(0, (self._words("port", port), f"tcp:{port}"))
-        endpoints = {}
-        for words, text in wanted:
-            try:
-                description = f"tcp:{text}" if text.isdigit() else text
-                endpoints[serverFromString(reactor, description)] = words
-            except Exception as error:  # each kind of endpoint has errors of its own
-                raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
-        return endpoints
+        return {
+            self._endpoint(words, f"tcp:{text}" if text.isdigit() else text): words
+            for words, text in wanted
+        }
+
+    def _endpoint(self, words: str, description: str) -> IStreamServerEndpoint:
+        from twisted.internet import reactor
+
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        except Exception as error:  # each kind of endpoint has errors of its own
+            raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+        return endpoint
 
 
 def makeService(options: Options) -> IService:
@@ -238,7 +263,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     hub = Hub(
-        options["retention"], slow_reader=options["slow-reader"], channels=options["channels"]
+        options["retention"],
+        slow_reader=options["slow-reader"],
+        channels=options["channels"],
+        counted_apart=options["metrics-channels"],
     )
     factory = OrchestraFactory(
         hub,
@@ -260,12 +288,16 @@ def makeService(options: Options) -> IService:
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])
 
+    for_metrics: dict[IStreamServerEndpoint, str] = options["metrics-endpoints"]
+
     def explain(error: ListenError) -> str:
-        words = endpoints[error.endpoint]
+        words = {**endpoints, **for_metrics}[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
     observer = log_observer(options["log-format"], options.parent)
     root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent))
+    for endpoint in for_metrics:  # before the other, so that it stops after it
+        MetricsService(factory, endpoint).setServiceParent(root)
     service.setServiceParent(root)
     return root
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("config",),
     ("values",),
     ("process",),
-    ("service", "accepting", "client"),
+    ("metrics", "service", "accepting", "client"),
     ("websocket",),
     ("web",),
     ("connection",),
