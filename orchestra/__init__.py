@@ -6,6 +6,7 @@ These are the public names; everything else may change.
 from orchestra.history import Retention
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.message import Message
+from orchestra.metrics import MetricsService
 from orchestra.position import LostPositionError, Position
 from orchestra.presence import Member, Move, Presence
 from orchestra.service import ListenError, OrchestraService
@@ -23,6 +24,7 @@ __all__ = [
     "LostPositionError",
     "Member",
     "Message",
+    "MetricsService",
     "Move",
     "OrchestraFactory",
     "OrchestraProtocol",
