@@ -166,6 +166,17 @@ def test_other_requests_that_are_refused(
     assert refused(told(factory)) == {f'{{reason="{reason}",status="{status}"}}': 1}
 
 
+def test_refused_before_it_has_come(serve: Serve, told: Told) -> None:
+    """A body that is too large is refused by its first bytes, and by who sends it before that."""
+    factory = serve(max_message_size=10)
+    for headers in ({}, {"Origin": "https://example.com"}):
+        WebClient(factory).post("/", b"x" * 11, **headers)
+    assert refused(told(factory)) == {
+        '{reason="too_large",status="413"}': 1,
+        '{reason="origin",status="403"}': 1,
+    }
+
+
 def test_refused_for_the_time_being(serve: Serve, told: Told, clock: Clock) -> None:
     """Too many messages, one in the place of another, slow readers, and the end."""
     factory = serve(hub={"channels": {"slow": ChannelSettings(max_message_rate=1)}})
