@@ -219,7 +219,9 @@ class Hub:
         count, before = len(contents), target.undelivered
         target.extend(contents, publisher, self._clock())
         size = target.undelivered - before
-        target.counters.published[source].add(count, size)
+        flow = target.counters.published[source]
+        flow.messages += count
+        flow.size += size
         self._undelivered += size + MESSAGE_OVERHEAD * count
         self._mark(target)
         return target
