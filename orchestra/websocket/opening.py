@@ -229,7 +229,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             self._hand_over()
             return
         if self.factory.is_full:
-            self.refuse(RefusedError(503, "the server is full"))
+            self.failHandshake("the server is full", 503)
             return
         if handshake is not None:
             self._shake_hands(handshake)
@@ -250,7 +250,8 @@ class OpeningProtocol(WebSocketServerProtocol):
         try:
             place = address if self.factory.admission.enter(address) else None
         except RefusedError as error:
-            self.refuse(error)
+            self.refusal_kind = error.kind
+            self.failHandshake(str(error), error.status)
             return
         if self.openHandshakeTimeoutCall is not None:
             self.openHandshakeTimeoutCall.cancel()
@@ -325,11 +326,6 @@ class OpeningProtocol(WebSocketServerProtocol):
             return failure.value
         self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
-
-    def refuse(self, error: RefusedError) -> None:
-        """Refuse the connection, as it is told by an error."""
-        self.refusal_kind = error.kind
-        self.failHandshake(str(error), error.status)
 
     def failHandshake(
         self,
