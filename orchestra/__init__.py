@@ -7,6 +7,7 @@ from orchestra.history import Retention
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IPolicy
 from orchestra.message import Message
+from orchestra.metrics import MetricsService
 from orchestra.policy.access import AccessRequest, Policy
 from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.grants import Capability, Grant
@@ -38,6 +39,7 @@ __all__ = [
     "LostPositionError",
     "Member",
     "Message",
+    "MetricsService",
     "Move",
     "OrchestraFactory",
     "OrchestraProtocol",

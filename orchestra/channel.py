@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from orchestra.counters import Counters
 from orchestra.head import Head
 from orchestra.history import History
 from orchestra.interfaces import IEncoding
@@ -62,6 +63,7 @@ class Channel:
         "_moved",
         "_report",
         "check_in",
+        "counters",
         "delivered",
         "history",
         "name",
@@ -78,16 +80,19 @@ class Channel:
         report: Callable[[Exception, str], object],
         slow_reader: str = CLOSE,
         moved: Moved = lambda name, member, joined: None,
+        counters: Counters | None = None,
     ) -> None:
         """
         :param report: takes what an outlet or an encoding raised that should not, and what it
             was that failed. Its subscribers get nothing more; all the others go on.
         :param slow_reader: what a subscriber gets that falls off the log.
         :param moved: is told of each member that comes or goes.
+        :param counters: what counts what happens here; those of its own by default.
         """
         self.name = name
         self.history = history
         self.slow_reader = slow_reader
+        self.counters = Counters() if counters is None else counters
         self.presence = Presence()
         """The members among its subscribers."""
         self.check_in = 0.0
@@ -137,15 +142,18 @@ class Channel:
         """The offset of a message that is remembered and retained."""
         return None if self._keys is None else self._keys.get(key)
 
-    def flush(self, now: float) -> None:
+    def flush(self, now: float) -> float | None:
         """Deliver what was appended since the last call, then forget what is out of retention.
 
         :param now: seconds of the hub's clock.
+        :returns: when the first message that was delivered had been published, by the same clock;
+            ``None`` if there was none, or nobody at the head to get it.
         """
+        since = None
         if self.delivered < self.history.last_offset:
             self._flushing = self._delivering = True
             try:
-                self._deliver_all()
+                since = self._deliver_all()
                 self._delivering = False
                 joining, self._joining = self._joining, []
                 for subscriber in joining:
@@ -153,28 +161,34 @@ class Channel:
             finally:
                 self._flushing = self._delivering = False
         self.trim(now)
+        return since
 
-    def _deliver_all(self) -> None:
+    def _deliver_all(self) -> float | None:
         end, size = self.history.last_offset, self.undelivered
         self.undelivered = 0
+        since = None
         while (start := self.delivered) < end:
             if size <= PIECE:
                 entries = self.history.since(start, end)
             else:
                 entries = self.history.piece(start, end, PIECE)
+            if since is None and self._heads:
+                _, _, _, since = entries[0]
             self.delivered = start + len(entries)
             self._deliver(entries, range(start + 1, self.delivered + 1))
+        return since
 
     def _deliver(self, entries: Sequence[Entry], offsets: range) -> None:
         shared: dict[IEncoding, Any] = {}
         theirs: set[str | None] = set()
         epoch = self.history.epoch
         for (encoding, skip, _), head in tuple(self._heads.items()):
+            count = len(entries)
             if skip is not None:
                 theirs = theirs or publishers(entries)
             try:
                 if skip is not None and skip in theirs:
-                    data = encode_without(encoding, entries, offsets, epoch, skip)
+                    data, count = encode_without(encoding, entries, offsets, epoch, skip)
                 elif encoding in shared:
                     data = shared[encoding]
                 else:
@@ -185,7 +199,18 @@ class Channel:
             if data is None:
                 head.offset = self.delivered
             else:
-                head.deliver(data, self.delivered, self._outlet_failed)
+                readers = head.deliver(data, self.delivered, self._outlet_failed)
+                self.delivered_to(readers, data, count)
+
+    def delivered_to(self, readers: int, data: Any, messages: int) -> None:
+        """Count what was written to some subscribers.
+
+        :param data: what each of them was written.
+        :param messages: how many messages that was.
+        """
+        self.counters.deliveries += messages * readers
+        if isinstance(data, bytes):
+            self.counters.written += len(data) * readers
 
     def _outlet_failed(self, subscriber: Subscriber, error: Exception) -> None:
         self.fail([subscriber], error, "an outlet")
@@ -216,8 +241,11 @@ class Channel:
 
         :param now: seconds of the hub's clock.
         """
-        if not self._flushing and self.history.trim(now, self.delivered):
-            lost = self.history.lost_offset
+        history = self.history
+        before, size = history.lost_offset, history.size
+        if not self._flushing and history.trim(now, self.delivered):
+            lost = history.lost_offset
+            self.counters.forgotten.add(lost - before, size - history.size)
             while self._keys and next(iter(self._keys.values())) <= lost:
                 self._keys.popitem(last=False)
             if self.slow_reader != CLOSE:
@@ -231,7 +259,8 @@ class Channel:
 
     def add(self, subscriber: Subscriber) -> None:
         """Take in a new subscriber, which is paused at its offset."""
-        self._behind[subscriber] = None
+        self.counters.subscribers += 1
+        self._put_behind(subscriber)
         if subscriber.member is not None:
             self.presence.add(subscriber.member)
             self._moved(self.name, subscriber.member, True)
@@ -256,12 +285,13 @@ class Channel:
         """Leave a subscriber to itself, if it is at the head."""
         if subscriber.head is not None:
             self._forget_head(subscriber, subscriber.head)
-            self._behind[subscriber] = None
+            self._put_behind(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
         """Let go of a subscriber. One that is gone already stays gone."""
         if not subscriber.gone:
             subscriber.gone = True
+            self.counters.subscribers -= 1
             if subscriber.head is not None:
                 self._forget_head(subscriber, subscriber.head)
             else:
@@ -270,8 +300,13 @@ class Channel:
                 self.presence.remove(subscriber.member)
                 self._moved(self.name, subscriber.member, False)
 
+    def _put_behind(self, subscriber: Subscriber) -> None:
+        self._behind[subscriber] = None
+        self.counters.lagging += 1
+
     def _forget_behind(self, subscriber: Subscriber) -> None:
         del self._behind[subscriber]
+        self.counters.lagging -= 1
         if not self._behind:
             self.pieces.clear()
 

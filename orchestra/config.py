@@ -19,17 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestra.channel import MAX_NAME
 from orchestra.history import Retention
 from orchestra.settings import ChannelSettings
-from orchestra.values import CHANNEL, OPTIONS, Check, WrongItemError
+from orchestra.values import CHANNEL, OPTIONS, Check, WrongItemError, check_patterns
 
 CHANNELS = "channels"
 """The table whose keys are patterns of the names of channels."""
-
-_PATTERN = (
-    f"must be a name of 1 to {MAX_NAME} bytes without a / in front, with * for any characters"
-)
 
 
 class ConfigError(Exception):
@@ -89,8 +84,10 @@ class Config:
         for pattern, section in channels.items():
             if not isinstance(section, dict):
                 raise ConfigError(f"{self.where(CHANNELS, pattern)}: must be a table")
-            if not 1 <= len(pattern.encode()) <= MAX_NAME or pattern.startswith("/"):
-                raise ConfigError(f"{self.where(CHANNELS, pattern)}: {_PATTERN}")
+            try:
+                check_patterns([pattern])
+            except ValueError as error:
+                raise ConfigError(f"{self.where(CHANNELS, pattern)}: {error}") from None
         return {
             pattern: self._checked(section, CHANNEL, (CHANNELS, pattern))
             for pattern, section in channels.items()

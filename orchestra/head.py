@@ -58,19 +58,21 @@ class Head:
 
     def deliver(
         self, data: Any, end: int, failed: Callable[[Subscriber, Exception], object]
-    ) -> None:
+    ) -> int:
         """Write the same to all of them.
 
         :param data: what their encoding made of the messages up to an offset.
         :param end: that offset.
         :param failed: told of a subscriber whose outlet raises when it is written to.
+        :returns: how many were written to. Who left before its turn reads on by itself.
         """
         order = self._order
         if order is None:
             order = self._order = tuple(self._members)
             self._sends = [s.send for s in order if s.send is not None]
         first, sent = self._send(data)
-        if first < len(order):
+        count = len(order)
+        if first < count:
             # From here on each has an offset of its own.
             for subscriber in order[:first]:
                 subscriber.offset = end
@@ -82,8 +84,11 @@ class Head:
                         subscriber.take(rest)
                     except Exception as error:
                         failed(subscriber, error)
+                else:
+                    count -= 1
                 rest = data
         self.offset = end
+        return count
 
     def _send(self, data: Any) -> tuple[int, int]:
         # How many took all of it at once, and how much of it the next one took.

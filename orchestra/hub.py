@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Protocol
 
 from orchestra.channel import Channel, check_name
+from orchestra.counters import APPLICATION, Ledger
 from orchestra.history import History, Retention
 from orchestra.interfaces import IEncoding, IOutlet
 from orchestra.listener import AS_MESSAGES, Listener
@@ -72,6 +73,7 @@ class Hub:
         slow_reader: str = CLOSE,
         channels: Mapping[str, ChannelSettings] = {},
         wall_clock: Callable[[], float] = time.time,
+        counted_apart: Iterable[str] = (),
     ) -> None:
         """
         :param retention: how much of its past each channel keeps.
@@ -82,12 +84,16 @@ class Hub:
         :param channels: what is set for some channels, by patterns of their names; see
             :class:`orchestra.settings.ChannelRules`.
         :param wall_clock: seconds of Unix time.
+        :param counted_apart: patterns of the names of channels that have numbers of their own in
+            :attr:`ledger`, up to :data:`orchestra.counters.MAX_APART` of them at a time.
         :raises ValueError: if a value is not allowed.
         """
         self.retention = retention
         self.slow_reader = check_slow_reader(slow_reader)
         self.rules = ChannelRules(channels)
         """What is set for some channels."""
+        self.ledger = Ledger(counted_apart)
+        """What happens in the channels, counted."""
         self.wall_clock = wall_clock
         """Seconds of Unix time."""
         self._later: Callable[[float, Callable[[], None]], Call] | None = None
@@ -136,6 +142,7 @@ class Hub:
         is_binary: bool = False,
         publisher: str | None = None,
         idempotency_key: str | None = None,
+        source: str = APPLICATION,
     ) -> Message:
         """Play a message to everyone in a channel.
 
@@ -146,6 +153,7 @@ class Hub:
         :param publisher: the client id of the one who plays it, if it has one.
         :param idempotency_key: if something was published with the same key in this channel, and
             is still retained, it is not played again.
+        :param source: where it comes from, for :attr:`ledger`; one of a few words.
         :returns: the message, with its offset; the one that was played, if it was before.
         :raises ValueError: if the channel's name is not allowed, or text is not UTF-8.
         :raises KeyReusedError: if something else was published with the key.
@@ -161,7 +169,7 @@ class Hub:
                 if (message.payload, message.is_binary) != (payload, is_binary):
                     raise KeyReusedError("the key was used for another message")
                 return message
-        target = self._append(channel, [(payload, is_binary)], publisher)
+        target = self._append(channel, [(payload, is_binary)], publisher, source)
         if idempotency_key is not None:
             target.remember(idempotency_key)
         return _message(target.history, target.history.last_offset)
@@ -178,7 +186,13 @@ class Hub:
         offset = target.remembered(idempotency_key)
         return None if offset is None else _message(target.history, offset)
 
-    def publish_all(self, channel: str, contents: Sequence[Content], publisher: str) -> None:
+    def publish_all(
+        self,
+        channel: str,
+        contents: Sequence[Content],
+        publisher: str,
+        source: str = APPLICATION,
+    ) -> None:
         """Play to everyone in a channel what a connection has read, in its order.
 
         It is :meth:`publish` for many messages at once. They are not checked again: whoever read
@@ -188,9 +202,10 @@ class Hub:
 
         :param contents: at least one message.
         :param publisher: the client id of the one who plays them.
+        :param source: where they come from, for :attr:`ledger`; one of a few words.
         :raises ValueError: if the channel's name is not allowed.
         """
-        self._append(channel, contents, publisher)
+        self._append(channel, contents, publisher, source)
         self.relieve()
 
     def relieve(self) -> None:
@@ -198,11 +213,17 @@ class Hub:
         if self._undelivered > MAX_UNDELIVERED:
             self.flush()
 
-    def _append(self, channel: str, contents: Sequence[Content], publisher: str | None) -> Channel:
+    def _append(
+        self, channel: str, contents: Sequence[Content], publisher: str | None, source: str
+    ) -> Channel:
         target = self._channel(channel)
-        before = target.undelivered
+        count, before = len(contents), target.undelivered
         target.extend(contents, publisher, self._clock())
-        self._undelivered += target.undelivered - before + MESSAGE_OVERHEAD * len(contents)
+        size = target.undelivered - before
+        flow = target.counters.published[source]
+        flow.messages += count
+        flow.size += size
+        self._undelivered += size + MESSAGE_OVERHEAD * count
         self._mark(target)
         return target
 
@@ -389,7 +410,9 @@ class Hub:
             self._undelivered = 0
             now = self._clock()
             for channel in dirty:
-                channel.flush(now)
+                since = channel.flush(now)
+                if since is not None:
+                    self.ledger.delays.observe(self._clock() - since)
             self._sweep(now)
         finally:
             self._flushing = False
@@ -435,6 +458,7 @@ class Hub:
                 self._tell,
                 settings.slow_reader or self.slow_reader,
                 self._moved,
+                self.ledger.open(name),
             )
             self._channels[name] = channel
             self._most = max(self._most, len(self._channels))
@@ -509,6 +533,7 @@ class Hub:
     def _drop(self, channel: Channel) -> None:
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
+            self.ledger.close(channel.name, channel.counters)
             self._do_not_check(channel)
             if not self._checks:
                 self._plan_sweep()

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 
 from orchestra.service import ListenError
 
@@ -148,6 +150,21 @@ class ProcessService(MultiService):
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
             super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop one service after the other, the last one first.
+
+        So those that came before, as the metrics do, are still there while clients are seen off.
+        """
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop_services())
+
+    async def _stop_services(self) -> None:
+        for service in reversed(list(self)):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:
+                _log.failure("A service failed to stop", Failure())
 
     def reload(self) -> None:
         """Read again what can be read again while the server runs; SIGHUP has it done."""

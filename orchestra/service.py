@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -32,13 +38,81 @@ class ListenError(Exception):
         self.endpoint = endpoint
 
 
-class OrchestraService(Service):
+class ListeningService(Service):
+    """Listens while it runs."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        listener: IProtocolFactory,
+        endpoints: Iterable[str | IStreamServerEndpoint],
+        reactor: Any,
+    ) -> None:
+        """
+        :param listener: what makes the protocols of the connections.
+        :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
+        :raises ValueError: if an endpoint string cannot be understood.
+        """
+        self._listener = listener
+        self._endpoints = [
+            serverFromString(reactor, e) if isinstance(e, str) else e for e in endpoints
+        ]
+        self._listening: list[Deferred[IListeningPort | None]] = []
+
+    def privilegedStartService(self) -> None:
+        """Listen, while there may still be the privileges that low ports need.
+
+        :raises ListenError: if that fails at once, as it does when a port is taken.
+        """
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        """Listen, unless that is done already.
+
+        :raises ListenError: if that fails at once.
+        """
+        super().startService()
+        if not self._listening:
+            self._listen()
+
+    def opened(self, port: IListeningPort) -> None:
+        """Learn of a port that is listened on now."""
+        raise NotImplementedError
+
+    async def stop_listening(self) -> None:
+        """Listen no more."""
+        listening, self._listening = self._listening, []
+        for waiting in listening:
+            waiting.cancel()
+        ports = [await waiting for waiting in listening]
+        await gatherResults([maybeDeferred(port.stopListening) for port in ports if port])
+
+    def _listen(self) -> None:
+        for endpoint in self._endpoints:
+            listening = maybeDeferred(endpoint.listen, self._listener)
+            if listening.called and isinstance(listening.result, Failure):
+                failure = listening.result
+                listening.addErrback(lambda _: None)
+                raise ListenError(endpoint, failure.value)
+            listening.addCallbacks(self._opened, self._failed)
+            self._listening.append(listening)
+
+    def _opened(self, port: IListeningPort) -> IListeningPort:
+        self.opened(port)
+        return port
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("An endpoint cannot be listened on", failure)
+
+
+class OrchestraService(ListeningService):
     """Listens while it runs, and sees its clients off when it stops.
 
     Without an endpoint it only does the latter, for a factory that is mounted in a web site.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -63,29 +137,16 @@ class OrchestraService(Service):
         self.factory = hub
         self.hub = hub.hub
         self.grace = grace
-        self._endpoints = [
-            serverFromString(reactor, e) if isinstance(e, str) else e for e in endpoints
-        ]
-        self._listening: list[Deferred[IListeningPort | None]] = []
-
-    def privilegedStartService(self) -> None:
-        """Listen, while there may still be the privileges that low ports need.
-
-        :raises ListenError: if that fails at once, as it does when a port is taken.
-        """
-        super().privilegedStartService()
-        self._listen()
+        super().__init__(hub, endpoints, reactor)
 
     def startService(self) -> None:
         """Let clients in; listen, unless that is done already.
 
         :raises ListenError: if that fails at once.
         """
-        super().startService()
         self.factory.accepting = True
         self._log.info("{access}", event="access", access=str(self.factory.access))
-        if not self._listening:
-            self._listen()
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Listen no more, deliver what was published, and see the clients off.
@@ -95,38 +156,21 @@ class OrchestraService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
-    def _listen(self) -> None:
-        for endpoint in self._endpoints:
-            listening = maybeDeferred(endpoint.listen, self.factory)
-            if listening.called and isinstance(listening.result, Failure):
-                failure = listening.result
-                listening.addErrback(lambda _: None)
-                raise ListenError(endpoint, failure.value)
-            listening.addCallbacks(self._opened, self._failed)
-            self._listening.append(listening)
-
-    def _opened(self, port: IListeningPort) -> IListeningPort:
+    def opened(self, port: IListeningPort) -> None:
+        """Make a port ready for many who come at once, and log where it is."""
         prepare(port, self.factory)
         self._log.info(
-            "Listening on {address}", event="listening", address=_describe(port.getHost())
+            "Listening on {address}", event="listening", address=describe(port.getHost())
         )
-        return port
-
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("An endpoint cannot be listened on", failure)
 
     async def _stop(self) -> None:
-        listening, self._listening = self._listening, []
-        for waiting in listening:
-            waiting.cancel()
-        ports = [await waiting for waiting in listening]
-        await gatherResults([maybeDeferred(port.stopListening) for port in ports if port])
+        await self.stop_listening()
         await self.factory.drain(self.grace)
         self.factory.activity.flush()
 
 
-def _describe(address: IAddress) -> str:
+def describe(address: IAddress) -> str:
+    """An address that is listened on, for the log."""
     if isinstance(address, (IPv4Address, IPv6Address)):
         host = f"[{address.host}]" if isinstance(address, IPv6Address) else address.host
         return f"{address.type.lower()} {host}:{address.port}"

@@ -33,12 +33,16 @@ def encode_without(
     offsets: Sequence[int],
     epoch: str,
     publisher: str,
-) -> Any:
-    """What an encoding makes of messages but those of a publisher; ``None`` if none are left."""
+) -> tuple[Any, int]:
+    """What an encoding makes of messages but those of a publisher; ``None`` if none are left.
+
+    :returns: that, and how many are left.
+    """
     kept = [n for n, (_, _, its_publisher, _) in enumerate(entries) if its_publisher != publisher]
     if not kept:
-        return None
-    return encoding.encode([entries[n] for n in kept], [offsets[n] for n in kept], epoch)
+        return None, 0
+    data = encoding.encode([entries[n] for n in kept], [offsets[n] for n in kept], epoch)
+    return data, len(kept)
 
 
 class Subscriber:
@@ -226,10 +230,11 @@ class Subscriber:
         entries = channel.history.piece(self.offset, until, PIECE)
         offsets = range(self.offset + 1, self.offset + 1 + len(entries))
         self.offset = offsets[-1]
-        epoch = channel.history.epoch
+        epoch, count = channel.history.epoch, len(entries)
         if self.skip is None or self.skip not in publishers(entries):
-            self.write(channel.pieces.encoded(self.encoding, entries, offsets, epoch))
+            data = channel.pieces.encoded(self.encoding, entries, offsets, epoch)
         else:
-            data = encode_without(self.encoding, entries, offsets, epoch, self.skip)
-            if data is not None:
-                self.write(data)
+            data, count = encode_without(self.encoding, entries, offsets, epoch, self.skip)
+        if data is not None:
+            channel.delivered_to(1, data, count)
+            self.write(data)

@@ -20,6 +20,7 @@ from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.metrics import MetricsService, endpoint_string
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.origins import SAME, Origins
@@ -132,6 +133,13 @@ class Options(UsageOptions):
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         [
+            "metrics",
+            None,
+            None,
+            "where to tell Prometheus how the server is, at /metrics: a Twisted endpoint string; "
+            "a number alone is a port of 127.0.0.1",
+        ],
+        [
             "log-format",
             None,
             None,
@@ -156,6 +164,7 @@ class Options(UsageOptions):
         self["listen"] = []
         self["origin"] = []
         self["trusted-proxy"] = []
+        self["metrics-channels"] = []
         self._config: Config | None = None
         self._from_config: set[str] = set()  # which options are not from the command line
 
@@ -172,6 +181,11 @@ class Options(UsageOptions):
         """Whose X-Forwarded-For and Forwarded to believe: an address, a network such as
         10.0.0.0/8, or unix; may be given more than once"""
         self["trusted-proxy"].append(proxy)
+
+    def opt_metrics_channels(self, pattern: str) -> None:
+        """Channels that have metrics of their own, by a pattern of their names with * for any
+        characters; may be given more than once"""
+        self["metrics-channels"].append(pattern)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -218,6 +232,9 @@ class Options(UsageOptions):
                 self._check(name, check)
         if self["message-burst"] and not self["max-message-rate"]:
             raise UsageError(f"{self._words('message-burst')}: goes only with a max-message-rate")
+        if self["metrics-channels"] and self["metrics"] is None:
+            words = self._words("metrics-channels", self["metrics-channels"][0])
+            raise UsageError(f"{words}: goes only with a metrics")
         self._check("log-format", self._check_log_format)
         self["retention"] = Retention(
             self["history-messages"], self["history-bytes"], self["history-age"]
@@ -229,6 +246,11 @@ class Options(UsageOptions):
         self["endpoints"] = self._endpoints()
         self["api-keys"] = self._loaded("api-key-file", lambda path: ApiKeys(path=path))
         self["policy"] = self._policy()
+        self["metrics-endpoints"] = {}
+        if self["metrics"] is not None:
+            words = self._words("metrics")
+            endpoint = self._endpoint(words, endpoint_string(self["metrics"]))
+            self["metrics-endpoints"][endpoint] = words
         if self["check-config"]:
             for certificate in self["certificates"]:
                 if certificate.warning:
@@ -318,15 +340,19 @@ class Options(UsageOptions):
             endpoints[endpoint] = self._words("port", port)
         for text in self["listen"]:
             words = self._words("listen", text)
-            try:
-                description = f"tcp:{text}" if text.isdigit() else text
-                endpoint = serverFromString(reactor, description)
-                if isinstance(endpoint, SSL4ServerEndpoint):
-                    self["certificates"].append(EndpointCertificate(endpoint, description))
-            except Exception as error:  # each kind of endpoint has errors of its own
-                raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
-            endpoints[endpoint] = words
+            endpoints[self._endpoint(words, f"tcp:{text}" if text.isdigit() else text)] = words
         return endpoints
+
+    def _endpoint(self, words: str, description: str) -> IStreamServerEndpoint:
+        from twisted.internet import reactor
+
+        try:
+            endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+            if isinstance(endpoint, SSL4ServerEndpoint):
+                self["certificates"].append(EndpointCertificate(endpoint, description))
+        except Exception as error:  # each kind of endpoint has errors of its own
+            raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+        return endpoint
 
     def _certificate(self) -> ServerCertificate | None:
         # What the port is to show.
@@ -358,7 +384,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     hub = Hub(
-        options["retention"], slow_reader=options["slow-reader"], channels=options["channels"]
+        options["retention"],
+        slow_reader=options["slow-reader"],
+        channels=options["channels"],
+        counted_apart=options["metrics-channels"],
     )
     factory = OrchestraFactory(
         hub,
@@ -382,8 +411,10 @@ def makeService(options: Options) -> IService:
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])
 
+    for_metrics: dict[IStreamServerEndpoint, str] = options["metrics-endpoints"]
+
     def explain(error: ListenError) -> str:
-        words = endpoints[error.endpoint]
+        words = {**endpoints, **for_metrics}[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
     observer = log_observer(options["log-format"], options.parent)
@@ -392,6 +423,8 @@ def makeService(options: Options) -> IService:
     root = ProcessService(
         reactor, explain, observer, log_is_hidden(options.parent), reloads=reloads
     )
+    for endpoint in for_metrics:  # before the other, so that it stops after it
+        MetricsService(factory, endpoint).setServiceParent(root)
     service.setServiceParent(root)
     return root
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from orchestra.channel import MAX_NAME
 from orchestra.policy import addresses, origins
 from orchestra.policy.addresses import Addresses, TrustedProxies
 from orchestra.policy.origins import Origins
@@ -101,6 +102,27 @@ def file(read: Callable[[str], object], allowed: str) -> Check:
     return check
 
 
+def place(value: Any) -> str:
+    """Where to listen, in words; a number is a port."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return text(value)
+
+
+PATTERN = f"a name of 1 to {MAX_NAME} bytes without a / in front, with * for any characters"
+"""What a pattern of the names of channels can be, in words."""
+
+
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Make sure that patterns can match the names of channels.
+
+    :raises ValueError: if one cannot.
+    """
+    for pattern in patterns:
+        if not 1 <= len(pattern.encode()) <= MAX_NAME or pattern.startswith("/"):
+            raise ValueError(f"must be {PATTERN}")
+
+
 class WrongItemError(ValueError):
     """One of a list of values is not allowed.
 
@@ -151,6 +173,8 @@ OPTIONS: dict[str, Check] = {
     "tls-certificate": file(read_chain, CHAIN),
     "tls-key": file(read_key, KEY),
     "log-format": text,
+    "metrics": place,
+    "metrics-channels": each(check_patterns, PATTERN),
 }
 """What can be set for the server, by its name."""
 

@@ -19,6 +19,7 @@ CORE = (
     "history",
     "pieces",
     "settings",
+    "counters",
     "presence",
     "subscriber",
     "head",
@@ -32,7 +33,7 @@ FLOORS = (
     ("config",),
     ("values",),
     ("process",),
-    ("service", "accepting", "client"),
+    ("metrics", "service", "accepting", "client"),
     ("websocket",),
     ("web",),
     ("connection",),
@@ -40,7 +41,7 @@ FLOORS = (
     ("refusal",),
     ("hub",),
     ("listener", "channel"),
-    ("subscriber", "head", "history", "pieces", "presence", "settings"),
+    ("subscriber", "head", "history", "pieces", "presence", "settings", "counters"),
     ("interfaces",),
     ("message",),
     ("position",),
@@ -79,7 +80,7 @@ def floor(module: str) -> int:
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_does_no_io(name: str) -> None:
     """It knows neither Twisted nor Autobahn, nor sockets, threads or files."""
-    allowed = {"__future__", "collections", "dataclasses", "functools", "itertools"}
+    allowed = {"__future__", "bisect", "collections", "dataclasses", "functools", "itertools"}
     allowed |= {
         "json",
         "logging",

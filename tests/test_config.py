@@ -130,6 +130,13 @@ def test_the_command_line_wins(written: Path) -> None:
             '[channels.a]\npublishers = ["10.0.0.1/8"]',
             [":2: publishers = '10.0.0.1/8': must"],
         ),
+        (
+            "metrics = 9090\nmetrics-channels = ['/a']",
+            [":2: metrics-channels = '/a': must be a name"],
+        ),
+        ("metrics-channels = ['a']", [":1: metrics-channels = 'a': goes only with a metrics"]),
+        ("metrics = true", [":1: metrics = True: must be a string"]),
+        ("metrics = 'nonsense:1'", [":1: metrics = 'nonsense:1': ", "must be a Twisted endpoint"]),
         ("port = \n", [":1: Invalid value"]),
         ("port = 1\nport = 2\n", [":2: Cannot overwrite a value"]),
         ("prefix = '''a\nb", [":2: "]),
@@ -183,7 +190,7 @@ def test_a_file_can_be_checked_alone(written: Path, capsys: pytest.CaptureFixtur
 def test_every_option_can_stand_in_the_file() -> None:
     """All but those that are about the file itself, and about the command."""
     names = {option[0] for option in (*Options.optParameters, *Options.optFlags)}
-    assert names | {"listen", "origin", "trusted-proxy"} == set(OPTIONS) | {
+    assert names | {"listen", "origin", "trusted-proxy", "metrics-channels"} == set(OPTIONS) | {
         "config",
         "check-config",
     }

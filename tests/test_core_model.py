@@ -90,15 +90,19 @@ class OneChannel(RuleBasedStateMachine):
     """Whatever happens, each reader hears in order exactly what it should, and is told of what is
     missing exactly, or evicted."""
 
-    @initialize(slow_reader=st.sampled_from(SLOW_READER))
-    def open(self, slow_reader: str) -> None:
+    @initialize(
+        slow_reader=st.sampled_from(SLOW_READER), apart=st.sampled_from([(), ("strings",)])
+    )
+    def open(self, slow_reader: str, apart: tuple[str, ...]) -> None:
         self.now = 0.0
         self.slow_reader = slow_reader
         mine = ChannelSettings(retention=RETENTION, slow_reader=slow_reader)
-        self.hub = Hub(clock=lambda: self.now, channels={"strings": mine})
+        self.hub = Hub(clock=lambda: self.now, channels={"strings": mine}, counted_apart=apart)
         self.hub.bind(lambda flush: None, self.report)
         self.encodings = [Payloads(), Payloads(), Lines()]
         self.readers: list[Reader] = []
+        self.outlets: list[Outlet] = []
+        self.played = 0
         self.clients = 0
         self.watchers: list[Watcher] = []
         self.watch()
@@ -228,6 +232,7 @@ class OneChannel(RuleBasedStateMachine):
             payload = b"%d" % len(self.published) + b"." * (PIECE if large else 0)
             message = self.hub.publish("strings", payload, publisher=publisher)
             self.published.append((payload, publisher, self.now))
+            self.played += 1
             assert message.offset == len(self.published)
             self.positions.append(message.position)
         self.look()
@@ -238,6 +243,7 @@ class OneChannel(RuleBasedStateMachine):
         if key not in self.keys:
             self.published.append((key.encode(), None, self.now))
             self.keys[key] = len(self.published)
+            self.played += 1
         assert message.offset == self.keys[key]
         assert message.payload == key.encode()
         assert self.hub.published("strings", key) == message
@@ -319,6 +325,7 @@ class OneChannel(RuleBasedStateMachine):
     ) -> None:
         room, skip = newcomer.room, newcomer.skip
         outlet = Pipe(room) if newcomer.encoding == 2 else Outlet(room)
+        self.outlets.append(outlet)
         self.clients += 1
         is_member, identity = newcomer.who
         member = self.hub.member(f"client {self.clients}", identity) if is_member else None
@@ -407,6 +414,21 @@ class OneChannel(RuleBasedStateMachine):
         assert list(presence) == there
         assert len(presence) == len(there)
         assert presence.identities == len({m.identity for m in there} - {None})
+
+    @invariant()
+    def what_is_counted_is_what_there_is(self) -> None:
+        total = self.hub.ledger.total()
+        assert total.deliveries == sum(len(outlet.heard) for outlet in self.outlets)
+        pipes = [outlet for outlet in self.outlets if isinstance(outlet, Pipe)]
+        assert total.written == sum(len(line) + 1 for pipe in pipes for line in pipe.heard)
+        there = [r.subscriber for r in self.readers if not r.was_let_go]
+        assert total.subscribers == len(there)
+        assert total.lagging == len([s for s in there if s.head is None])
+        assert total.channels == len(self.hub.channels())
+        assert total.published_in_all.messages == self.played
+        retained = self.hub.history("strings")
+        assert total.retained.messages == len(retained)
+        assert total.retained.size == sum(len(message.payload) for message in retained)
 
     @invariant()
     def everyone_can_read_on(self) -> None:

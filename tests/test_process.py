@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from twisted.application.service import Application, Service
 from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -287,3 +288,31 @@ def test_an_application_gets_the_observer() -> None:
         application = Application("orchestra")
         ProcessService(Reactor(), observer=given).setServiceParent(application)
         assert application.getComponent(ILogObserver, None) is given
+
+
+def test_services_stop_one_after_the_other() -> None:
+    """The last one first; one that fails to is told of, and keeps none of the others from it."""
+    stopped: list[str] = []
+
+    class Part(Service):
+        def __init__(self, name: str, done: Deferred[None]) -> None:
+            self.name, self.done = name, done
+
+        def stopService(self) -> Deferred[None]:
+            super().stopService()
+            stopped.append(self.name)
+            return self.done
+
+    root, slow = ProcessService(Reactor()), Deferred[None]()
+    Part("first", succeed(None)).setServiceParent(root)
+    Part("second", fail(RuntimeError("broken"))).setServiceParent(root)
+    Part("third", slow).setServiceParent(root)
+    root.startService()
+    all_stopped = root.stopService()
+    assert stopped == ["third"]
+    assert not root.running
+    with captured() as events:
+        slow.callback(None)
+    assert stopped == ["third", "second", "first"]
+    assert all_stopped.called
+    assert [event["log_failure"].type for event in events] == [RuntimeError]

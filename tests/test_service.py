@@ -110,6 +110,7 @@ def test_it_listens_on_each_endpoint_once(factory: OrchestraFactory) -> None:
         "Listening on tcp [::1]:8081",
         "Listening on unix /run/orchestra.sock",
         f"Listening on {UNIXAddress(None)}",
+        "Everybody may come in: there is no key for tokens.",
     ]
 
 

@@ -17,6 +17,7 @@ from twisted.plugin import getPlugins
 
 import orchestra
 from orchestra.history import Retention
+from orchestra.metrics import MetricsService
 from orchestra.process import ProcessService
 from orchestra.refusal import RefusedError
 from orchestra.service import OrchestraService
@@ -140,6 +141,22 @@ def test_where_to_listen() -> None:
     assert isinstance(only, UNIXServerEndpoint)
 
 
+def test_metrics() -> None:
+    """A port alone is one of this machine; the service comes first, so that it stops last."""
+    root = makeService(parse("--metrics=9090", "--metrics-channels=a/*", "--metrics-channels=b"))
+    assert isinstance(root, ProcessService)
+    metrics, server = root
+    assert isinstance(metrics, MetricsService)
+    (endpoint,) = metrics._endpoints
+    assert (endpoint._port, endpoint._interface) == (9090, "127.0.0.1")
+    assert isinstance(server, OrchestraService)
+    for name in ("a/1", "b", "c"):
+        server.hub.publish(name, b"C#4")
+    assert set(server.hub.ledger.apart) == {"a/1", "b", "other"}
+    (only,) = makeService(parse())
+    assert isinstance(only, OrchestraService)
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -174,6 +191,15 @@ def test_where_to_listen() -> None:
         (["--grace=inf"], ["--grace inf", "number of seconds from 0 to 3600"]),
         (["--grace="], ["--grace :", "number of seconds from 0 to 3600"]),
         (["--prefix=\udcff"], ["--prefix '\\udcff'", "must be UTF-8"]),
+        (["--metrics="], ["--metrics :", "must be a Twisted endpoint string such as tcp:8080"]),
+        (["--metrics=nonsense:1"], ["--metrics nonsense:1", "Unknown endpoint type", "tcp:8080"]),
+        (["--metrics-channels=a"], ["--metrics-channels a", "only with a metrics"]),
+        (
+            ["--metrics=1", "--metrics-channels=/a"],
+            ["--metrics-channels /a", "must be a name of 1 to 255 bytes without a / in front"],
+        ),
+        (["--metrics=1", "--metrics-channels="], ["--metrics-channels :", "must be a name of 1"]),
+        (["--metrics=1", "--metrics-channels=\udcff"], ["'\\udcff'", "must be a name of 1"]),
         (["--log-format=xml"], ["--log-format xml", "must be text or json"]),
         (["--listen="], ["--listen :", "must be a Twisted endpoint string such as tcp:8080"]),
         (["--listen=nonsense:1"], ["--listen nonsense:1", "Unknown endpoint type", "tcp:8080"]),
@@ -360,7 +386,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         parse("--help")
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option in (*(p[0] for p in Options.optParameters), "listen"):
+    for option in (*(p[0] for p in Options.optParameters), "listen", "metrics-channels"):
         assert f"--{option}=" in text
     assert "[default: 8080]" in text
     assert "[default: 1048576]" in text

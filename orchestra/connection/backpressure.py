@@ -50,6 +50,21 @@ class Backpressure:
         self.is_high = False
         """Whether there is no room for more."""
 
+    @property
+    def full(self) -> int:
+        """How many clients' transports are full."""
+        return len(self._full)
+
+    @property
+    def size(self) -> int:
+        """How many bytes these hold, about."""
+        return self._size
+
+    @property
+    def held(self) -> int:
+        """How many clients that have published have to wait."""
+        return len(self._held)
+
     def filled(self, client: Reader, size: int) -> None:
         """A client's transport is full, or full again.
 

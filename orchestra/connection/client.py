@@ -12,6 +12,7 @@ from zope.interface import implementer
 from orchestra.connection.close_codes import EXPIRED, INTERNAL_ERROR, SLOW_READER, Close
 from orchestra.connection.outflow import Outflow
 from orchestra.interfaces import IEncoding, IOutlet
+from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.grants import EVERYTHING, Grant
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
@@ -60,6 +61,9 @@ class Client:
 
     allowance: TokenBucket | None = None
     """How much it may publish, if that is limited."""
+
+    connection_kind: ConnectionKind
+    """By what it comes, and what is spoken on it."""
 
     client_id = ""
     """A random string of its own for each client, from when it begins to listen."""

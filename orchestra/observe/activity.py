@@ -1,4 +1,4 @@
-"""What happens among the clients, as log events.
+"""What happens among the clients, as log events and as numbers.
 
 The text of each event is for people; its fields (``event``, ``peer``, ``channel``, ``count`` and
 what else there is) are for machines.
@@ -6,12 +6,15 @@ what else there is) are for machines.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from enum import Enum
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from orchestra.message import Content
+from orchestra.refusal import KINDS, usual_kind
 
 # Not a class attribute: those are named after the class, and operators look at these lines.
 _log = Logger(namespace="orchestra")
@@ -25,6 +28,19 @@ NOTES_PER_SECOND = 10
 MOVES_PER_SECOND = 100
 """How many arrivals, departures and refusals are each logged one by one within a second. Failures
 of TLS count as refusals."""
+
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
+"""The close codes that have a meaning (RFC 6455 section 7.4.1, and IANA's registry)."""
+
+OTHER = "other"
+"""What close codes and reasons of refusals are counted as that are none of those."""
+
+
+class ConnectionKind(Enum):
+    """A kind of connection: by what it comes, and what is spoken on it. These are all."""
+
+    RAW = "websocket", "raw"
+    EVENT_STREAM = "event_stream", "event_stream"
 
 
 def printable(text: str, limit: int = MAX_NOTE) -> str:
@@ -81,7 +97,7 @@ class _Rate:
 
 
 class ActivityLog:
-    """Logs arrivals, refusals, notes, departures, and what was missed.
+    """Logs arrivals, refusals, notes, departures, and what was missed, and counts them.
 
     They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
     :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
@@ -110,6 +126,14 @@ class ActivityLog:
         self._gaps = _Rate(
             MOVES_PER_SECOND, clock, "gaps", "{gaps} more musicians have missed notes."
         )
+        self.opened: Counter[ConnectionKind] = Counter()
+        """How many clients have arrived so far, by the kind of their connection."""
+        self.open: Counter[ConnectionKind] = Counter()
+        """How many of them are there now."""
+        self.closed: Counter[str] = Counter()
+        """How many have gone so far, by their close code: ``none`` without one."""
+        self.refusals: Counter[tuple[int, str]] = Counter()
+        """How many requests were refused so far, by the status and the reason in a word."""
         self.evictions = 0
         """How many clients were closed so far because they were too slow."""
         self.missed_messages = 0
@@ -131,11 +155,20 @@ class ActivityLog:
         ):
             rate.flush()
 
-    def joined(self, peer: str, channel: str, count: int) -> None:
+    def joined(
+        self,
+        peer: str,
+        channel: str,
+        count: int,
+        kind: ConnectionKind = ConnectionKind.RAW,
+    ) -> None:
         """A client has arrived.
 
         :param count: how many clients there are now.
+        :param kind: of its connection.
         """
+        self.opened[kind] += 1
+        self.open[kind] += 1
         if self._arrivals.admit():
             _log.info(
                 "A new musician has joined the orchestra!",
@@ -145,13 +178,25 @@ class ActivityLog:
                 count=count,
             )
 
-    def left(self, peer: str, channel: str, count: int, code: int | None, reason: str) -> None:
+    def left(
+        self,
+        peer: str,
+        channel: str,
+        count: int,
+        code: int | None,
+        reason: str,
+        kind: ConnectionKind = ConnectionKind.RAW,
+    ) -> None:
         """A client has gone.
 
         :param count: how many clients are left.
         :param code: the close code of whoever closed first; ``None`` if it gave none.
         :param reason: the reason that went with it.
+        :param kind: of its connection.
         """
+        self.open[kind] -= 1
+        known = code is None or code in CLOSE_CODES
+        self.closed[("none" if code is None else str(code)) if known else OTHER] += 1
         if self._departures.admit():
             _log.info(
                 "A musician has left the orchestra.",
@@ -185,11 +230,15 @@ class ActivityLog:
                 count=count,
             )
 
-    def refused(self, peer: str, status: int, reason: str) -> None:
+    def refused(self, peer: str, status: int, reason: str, kind: str | None = None) -> None:
         """A connection was refused before it became a WebSocket.
 
         :param status: the HTTP status.
+        :param kind: the reason in a word, of :data:`orchestra.refusal.KINDS`; by default the
+            usual one for the status.
         """
+        kind = kind or usual_kind(status)
+        self.refusals[status, kind if kind in KINDS else OTHER] += 1
         if self._refusals.admit():
             _log.info(
                 "Refused a connection from {peer}: {status} {reason}",

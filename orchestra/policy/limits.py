@@ -25,7 +25,8 @@ class ConnectionsPerAddress:
         """
         household = _household(address)
         if self._counts[household] >= self.limit:
-            raise RefusedError(429, "there are too many connections from this address")
+            reason = "there are too many connections from this address"
+            raise RefusedError(429, reason, kind="address_limit")
         self._counts[household] += 1
 
     def leave(self, address: str) -> None:

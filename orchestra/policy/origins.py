@@ -66,7 +66,7 @@ class Origins:
         """
         if origin is None or ANY in self._exact or self._allows(origin.lower(), host.lower()):
             return
-        raise RefusedError(403, "pages of this origin are not allowed to connect")
+        raise RefusedError(403, "pages of this origin are not allowed to connect", kind="origin")
 
     def _allows(self, origin: str, host: str) -> bool:
         match = _ORIGIN.fullmatch(origin)

@@ -71,7 +71,7 @@ def refuse(factory: OrchestraFactory, request: Request, peer: str, error: Refuse
     :param peer: whose request it is, for the log.
     :returns: the body.
     """
-    factory.activity.refused(peer, error.status, str(error))
+    factory.activity.refused(peer, error.status, str(error), error.kind)
     request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
     for name, value in refusal_headers(error.status, factory.access.challenge):
         request.setHeader(name, value)

@@ -26,6 +26,7 @@ from orchestra.dialects.event_stream import (
     opening,
 )
 from orchestra.interfaces import IOutlet
+from orchestra.observe.activity import ConnectionKind
 from orchestra.position import Position
 from orchestra.subscriber import Subscriber
 
@@ -59,6 +60,7 @@ class EventStream(Client, Protocol):
     """
 
     transport: Any
+    connection_kind = ConnectionKind.EVENT_STREAM
     _watcher: _Watcher | None = None
     _heartbeat: Timer | None = None
     _backstop: Timer | None = None

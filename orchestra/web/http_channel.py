@@ -225,7 +225,7 @@ class WebChannel(HTTPChannel):
             "",
             reason,
         ]
-        self._orchestra.activity.refused(peer, error.status, str(error))
+        self._orchestra.activity.refused(peer, error.status, str(error), error.kind)
         self.transport.write("\r\n".join(lines).encode())
         self._orchestra.timers.call_later(LINGER, self._hang_up)
 

@@ -20,6 +20,7 @@ from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MA
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.connection.undecided import Undecided
+from orchestra.counters import POST, WEBSOCKET
 from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding, IPolicy
@@ -227,7 +228,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
         """
         if not self._leaves_files(1):
-            self.activity.refused(address_of(addr), 503, "no more files can be open")
+            self.activity.refused(address_of(addr), 503, "no more files can be open", "files")
             return None
         if self._made_of is not self.protocol:
             self._made_of = self.protocol
@@ -256,7 +257,7 @@ class OrchestraFactory(WebSocketServerFactory):
             be understood.
         """
         if not self.accepting:
-            raise RefusedError(503, "the server is shutting down")
+            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
         nearest = address_of(peer)
         address = self.admission.address(nearest, headers)
         return address, shown if address == nearest else address
@@ -308,7 +309,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if settings is not self.defaults:
             client.may_publish &= self._may_publish(address, settings)
             if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
-                raise RefusedError(503, "the channel is full")
+                raise RefusedError(503, "the channel is full", kind="channel_full")
         if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
@@ -324,7 +325,9 @@ class OrchestraFactory(WebSocketServerFactory):
                 settings.max_message_rate, _burst(settings), self.reactor.seconds()
             )
         self.clients.add(client)
-        self.activity.joined(client.peer, client.target.channel, len(self.clients))
+        self.activity.joined(
+            client.peer, client.target.channel, len(self.clients), client.connection_kind
+        )
 
     def unregister(self, client: Client, code: int | None, reason: str | None) -> None:
         """Forget a client whose connection is gone; one that never was registered is no news.
@@ -338,7 +341,12 @@ class OrchestraFactory(WebSocketServerFactory):
             return
         self.clients.remove(client)
         self.activity.left(
-            client.peer, client.target.channel, len(self.clients), code, reason or ""
+            client.peer,
+            client.target.channel,
+            len(self.clients),
+            code,
+            reason or "",
+            client.connection_kind,
         )
         if not self.clients:
             drained, self._drained = self._drained, []
@@ -403,7 +411,7 @@ class OrchestraFactory(WebSocketServerFactory):
     def _play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
         channel = client.target.channel
         self.activity.notes(client.peer, channel, len(self.clients), contents)
-        self.hub.publish_all(channel, contents, client.client_id)
+        self.hub.publish_all(channel, contents, client.client_id, WEBSOCKET)
 
     def post(
         self, address: str, peer: str, channel: str, content: Content, key: str | None
@@ -424,7 +432,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if 0 < (settings.max_message_size or 0) < len(payload):
             raise RefusedError(413, f"a message must be {settings.max_message_size} bytes or less")
         if self.backpressure.is_high:
-            raise RefusedError(503, "slow readers have to catch up first")
+            raise RefusedError(503, "slow readers have to catch up first", kind="slow_readers")
         if key is not None and self.hub.published(channel, key) is not None:
             try:
                 return self.hub.publish(channel, *content, idempotency_key=key), True
@@ -435,7 +443,7 @@ class OrchestraFactory(WebSocketServerFactory):
             if not self._rates.take(address, rate, _burst(settings), now):
                 raise RefusedError(429, TOO_MANY_MESSAGES.reason)
         self.activity.notes(peer, channel, len(self.clients), [content])
-        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key)
+        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key, source=POST)
         self.hub.relieve()
         return message, False
 

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
 from orchestra.policy.addresses import address_of
-from orchestra.refusal import RefusedError
+from orchestra.refusal import Kind, RefusedError
 from orchestra.tls import explain
 from orchestra.web.answers import refusal_headers
 from orchestra.websocket.utf8 import TextCheck
@@ -182,6 +182,9 @@ class OpeningProtocol(WebSocketServerProtocol):
     allowedOrigins: list[str]
     openHandshakeTimeout: float
     trustXForwardedFor: int
+    refusal_kind: Kind | None = None
+    """Why it is refused, once it is; ``None`` where nothing is known but the status."""
+
     _wskey = ""  # until a handshake was read
     _is_head = False  # and wants no body
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
@@ -259,6 +262,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         try:
             place = address if self.factory.admission.enter(address) else None
         except RefusedError as error:
+            self.refusal_kind = error.kind
             self.failHandshake(str(error), error.status)
             return
         if self.openHandshakeTimeoutCall is not None:
@@ -333,6 +337,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         if isinstance(failure.value, ConnectionDeny):
             return failure.value
         if isinstance(failure.value, RefusedError):
+            self.refusal_kind = failure.value.kind
             return ConnectionDeny(failure.value.status, str(failure.value))
         self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
@@ -349,7 +354,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         if responseHeaders:  # Autobahn's list of the versions that it speaks
             code = 426  # RFC 6455 section 4.2.2
         reason = reason[:_MAX_REASON]
-        self.factory.activity.refused(self.peer, code, reason)
+        self.factory.activity.refused(self.peer, code, reason, self.refusal_kind)
         super().failHandshake(reason, code, responseHeaders)
 
     def sendHttpErrorResponse(

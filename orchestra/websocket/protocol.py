@@ -13,6 +13,7 @@ from orchestra.connection.close_codes import Close
 from orchestra.connection.timers import Timer
 from orchestra.connection.undecided import Undecided
 from orchestra.message import Content
+from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.tokens import SUBPROTOCOL
 from orchestra.refusal import RefusedError
 from orchestra.websocket.deflate import readable_offers
@@ -31,6 +32,8 @@ class OrchestraProtocol(Client, IntakeProtocol):
     closeHandshakeTimeoutCall: Any  # Autobahn's annotation says None
     wasClean: bool
     _transport_details: Any  # Autobahn's own annotations disagree
+
+    connection_kind = ConnectionKind.RAW
 
     undecided: Undecided | None = None
     """What it has sent that is not decided on yet."""

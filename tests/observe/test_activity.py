@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from orchestra.observe.activity import MAX_NOTE, MOVES_PER_SECOND, ActivityLog, printable
+from orchestra.observe.activity import (
+    MAX_NOTE,
+    MOVES_PER_SECOND,
+    ActivityLog,
+    ConnectionKind,
+    printable,
+)
 from tests.events import captured, lines, named
 
 
@@ -214,3 +220,36 @@ def test_a_second_that_ends_late_is_told_rightly(clock: Clock) -> None:
         clock.advance(5)
     assert [event["notes"] for event in named(events, "notes")] == [15]
     assert len(named(events, "note")) == 11
+
+
+def test_connections_are_counted_by_their_kind(clock: Clock) -> None:
+    """How many came, and how many are there; each kind by itself."""
+    activity = ActivityLog(clock)
+    raw, stream = ConnectionKind.RAW, ConnectionKind.EVENT_STREAM
+    for kind in (raw, raw, stream):
+        activity.joined("a peer", "main", 1, kind)
+    activity.left("a peer", "main", 1, 1000, "", raw)
+    assert (activity.opened[raw], activity.open[raw]) == (2, 1)
+    assert (activity.opened[stream], activity.open[stream]) == (1, 1)
+
+
+def test_close_codes_are_counted_up_to_a_bound(clock: Clock) -> None:
+    """Whatever codes clients make up, there are only so many numbers."""
+    activity = ActivityLog(clock)
+    for code in (1000, 1013, 1013, None, *range(2999, 5000)):
+        activity.left("a peer", "main", 0, code, "")
+    assert activity.closed == {"1000": 1, "1013": 2, "none": 1, "other": 2001}
+
+
+def test_refusals_are_counted_up_to_a_bound(clock: Clock) -> None:
+    """By status and kind: one that is told, the usual one, or another of an application's own."""
+    activity = ActivityLog(clock)
+    activity.refused("a peer", 503, "the channel is full", "channel_full")
+    activity.refused("a peer", 503, "Autobahn's words")
+    activity.refused("a peer", 503, "Autobahn's words")
+    activity.refused("a peer", 402, "pay first", "unpaid")
+    assert activity.refusals == {
+        (503, "channel_full"): 1,
+        (503, "full"): 2,
+        (402, "other"): 1,
+    }
