@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,7 @@ from twisted.application.service import MultiService
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from orchestra.memory import Needs, memory
 from orchestra.service import ListenError
 
 _log = Logger()
@@ -75,6 +77,45 @@ def relax_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
+def compare_memory(needs: Needs, root: Path = Path("/")) -> None:
+    """Log for how much there is memory; as a warning, if it is less than the settings need.
+
+    :param needs: see :func:`orchestra.memory.needs_of`.
+    :param root: where ``proc`` and ``sys`` are.
+    """
+    found = memory(root)
+    if found is None:
+        return
+    room = found.limit - found.used
+    lower = needs.too_much(room)
+    fields: dict[str, Any] = {
+        "event": "memory",
+        "limit": found.limit,
+        "source": found.source,
+        "needed": found.used + needs.size,
+        "connections": needs.room_for_connections(room),
+        "channels": needs.room_for_channels(room),
+    }
+    if lower:
+        _log.warn(
+            "The settings need {needed_mib} MiB of memory, and {source} allows {limit_mib}: "
+            "lower {lower}",
+            needed_mib=_mib(fields["needed"]),
+            limit_mib=_mib(found.limit),
+            lower=", ".join(f"{part.options} ({_mib(part.size)} MiB)" for part in lower),
+            **fields,
+        )
+    else:
+        _log.info(
+            "There is memory for about {connections} connections or {channels} full channels.",
+            **fields,
+        )
+
+
+def _mib(size: int) -> int:
+    return -(-size // 2**20)
+
+
 def ignore_clock_jumps(reactor: Any) -> None:
     """Have a reactor go by a clock that never jumps.
 
@@ -93,9 +134,9 @@ def ignore_clock_jumps(reactor: Any) -> None:
 class ProcessService(MultiService):
     """The root of a server process.
 
-    It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
-    not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
-    with exit status 0.
+    It raises the number of open files, relaxes the garbage collector, tells what there is memory
+    for, keeps to a clock that does not jump, gives the application its log observer, and makes
+    SIGTERM and SIGINT an orderly end with exit status 0.
     """
 
     def __init__(
@@ -104,6 +145,7 @@ class ProcessService(MultiService):
         explain: Callable[[ListenError], str] = str,
         observer: ILogObserver | None = None,
         log_is_hidden: bool = False,
+        needs: Needs | None = None,
     ) -> None:
         """
         :param explain: says in one line, for whoever started the process, what an endpoint that
@@ -111,12 +153,14 @@ class ProcessService(MultiService):
         :param observer: where the log goes instead of where twistd would write it.
         :param log_is_hidden: whether who starts the process does not see its log, so that the
             log and standard error both have to say why it cannot start.
+        :param needs: what memory the server comes to need, which is compared to what there is.
         """
         super().__init__()
         self._reactor = reactor
         self._explain = explain
         self._observer = observer
         self._log_is_hidden = log_is_hidden
+        self._needs = needs
 
     def setServiceParent(self, parent: Any) -> None:
         """Become part of an application, and bring the log observer along."""
@@ -139,6 +183,8 @@ class ProcessService(MultiService):
         """
         raise_open_files()
         relax_collector()
+        if self._needs is not None:
+            compare_memory(self._needs)
         ignore_clock_jumps(self._reactor)
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():

@@ -7,7 +7,7 @@ import sys
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -17,6 +17,7 @@ from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.memory import needs_of
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
@@ -265,7 +266,8 @@ def makeService(options: Options) -> IService:
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
     observer = log_observer(options["log-format"], options.parent)
-    root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent))
+    needs = needs_of(factory, tls=any(isinstance(e, SSL4ServerEndpoint) for e in endpoints))
+    root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent), needs)
     service.setServiceParent(root)
     return root
 

@@ -32,6 +32,7 @@ FLOORS = (
     ("config",),
     ("values",),
     ("process",),
+    ("memory",),
     ("service", "accepting", "client"),
     ("websocket",),
     ("web",),
