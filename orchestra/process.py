@@ -199,7 +199,7 @@ class ProcessService(MultiService):
             # Not sys.stderr: that leads into the log by now.
             print(reason, file=sys.__stderr__)
             if self._log_is_hidden:
-                _log.critical("{reason}", reason=reason)
+                _log.critical("{reason}", event="not-started", reason=reason)
             raise StartError(reason) from None
 
     def _take_signals(self) -> None:
@@ -212,5 +212,7 @@ class ProcessService(MultiService):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         name = signal.Signals(number).name
-        self._reactor.callFromThread(_log.info, "Received {signal}, stopping.", signal=name)
+        self._reactor.callFromThread(
+            _log.info, "Received {signal}, stopping.", event="stopping", signal=name
+        )
         self._reactor.callFromThread(self._reactor.stop)

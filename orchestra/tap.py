@@ -18,7 +18,12 @@ from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.memory import needs_of
-from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
+from orchestra.observe.runner_log import (
+    check_log_format,
+    check_log_level,
+    log_is_hidden,
+    log_observer,
+)
 from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
 from orchestra.service import GRACE, ListenError, OrchestraService
@@ -96,6 +101,8 @@ class Options(UsageOptions):
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
+        ["log-level", None, None, "the least that is logged: debug, info, warn or error"],
+        ["log-notes", None, "on", "on, or off: the log tells of each note only its size"],
         [
             "config",
             None,
@@ -178,6 +185,7 @@ class Options(UsageOptions):
         if self["message-burst"] and not self["max-message-rate"]:
             raise UsageError(f"{self._words('message-burst')}: goes only with a max-message-rate")
         self._check("log-format", self._check_log_format)
+        self._check("log-level", self._check_log_level)
         self["retention"] = Retention(
             self["history-messages"], self["history-bytes"], self["history-age"]
         )
@@ -207,6 +215,10 @@ class Options(UsageOptions):
     def _check_log_format(self, log_format: str | None) -> str | None:
         check_log_format(log_format, self.parent)
         return log_format
+
+    def _check_log_level(self, log_level: str | None) -> str | None:
+        check_log_level(log_level, self.parent)
+        return log_level
 
     def _words(self, name: str, value: Any = None) -> str:
         # Which option, and which value.
@@ -257,6 +269,7 @@ def makeService(options: Options) -> IService:
         close_timeout=options["close-timeout"],
         ping_interval=options["ping-interval"],
         ping_timeout=options["ping-timeout"],
+        log_notes=options["log-notes"] == "on",
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])
@@ -265,7 +278,7 @@ def makeService(options: Options) -> IService:
         words = endpoints[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
-    observer = log_observer(options["log-format"], options.parent)
+    observer = log_observer(options["log-format"], options.parent, options["log-level"])
     needs = needs_of(factory, tls=any(isinstance(e, SSL4ServerEndpoint) for e in endpoints))
     root = ProcessService(reactor, explain, observer, log_is_hidden(options.parent), needs)
     service.setServiceParent(root)

@@ -117,6 +117,8 @@ OPTIONS: dict[str, Check] = {
     "trusted-proxy": each(TrustedProxies, addresses.ALLOWED),
     "grace": number(0, 3600, "seconds", float),
     "log-format": text,
+    "log-level": text,
+    "log-notes": one_of("on", "off"),
 }
 """What can be set for the server, by its name."""
 

@@ -7,9 +7,12 @@ what else there is) are for machines.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python import reflect
+from twisted.python.failure import Failure
 
 from orchestra.message import Content
 
@@ -80,16 +83,18 @@ class _Rate:
 
 
 class ActivityLog:
-    """Logs arrivals, refusals, notes, departures, and what was missed.
+    """Logs arrivals, refusals, notes, departures, what was missed, and TLS that failed.
 
     They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
     :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, log_notes: bool = True) -> None:
         """
         :param clock: the reactor, or what stands for it in a test.
+        :param log_notes: whether the log tells what is in a note, or only that there was one.
         """
+        self.log_notes = log_notes
         self._notes = _Rate(NOTES_PER_SECOND, clock, "notes", "Received {notes} more notes.")
         self._arrivals = _Rate(
             MOVES_PER_SECOND,
@@ -109,6 +114,12 @@ class ActivityLog:
         self._gaps = _Rate(
             MOVES_PER_SECOND, clock, "gaps", "{gaps} more musicians have missed notes."
         )
+        self._tls_failures = _Rate(
+            MOVES_PER_SECOND,
+            clock,
+            "tls_failures",
+            "{tls_failures} more connections spoke no TLS.",
+        )
         self.evictions = 0
         """How many clients were closed so far because they were too slow."""
         self.missed_messages = 0
@@ -127,6 +138,7 @@ class ActivityLog:
             self._departures,
             self._refusals,
             self._gaps,
+            self._tls_failures,
         ):
             rate.flush()
 
@@ -169,6 +181,16 @@ class ActivityLog:
         """
         admitted = self._notes.admit(len(contents))
         for payload, is_binary in contents[:admitted]:
+            if not self.log_notes:
+                _log.info(
+                    "Received a note.",
+                    event="note",
+                    size=len(payload),
+                    peer=peer,
+                    channel=channel,
+                    count=count,
+                )
+                continue
             if is_binary:
                 note = f"<{len(payload)} bytes, binary>"
             else:
@@ -195,6 +217,19 @@ class ActivityLog:
                 event="refused",
                 peer=peer,
                 status=status,
+                reason=printable(reason),
+            )
+
+    def tls_failed(self, peer: str, reason: str) -> None:
+        """A connection has not come to speak TLS as it should.
+
+        :param reason: as OpenSSL puts it.
+        """
+        if self._tls_failures.admit():
+            _log.info(
+                "A connection from {peer} spoke no TLS: {reason}",
+                event="tls-failed",
+                peer=peer,
                 reason=printable(reason),
             )
 
@@ -232,3 +267,16 @@ class ActivityLog:
             evictions=self.evictions,
             missed_messages=self.missed_messages,
         )
+
+
+class WithheldError(Exception):
+    """Stands for an error whose text may repeat what a client wrote; has the name of its type."""
+
+
+def withheld(failure: Failure) -> Failure:
+    """A failure without the text of what was raised: only its type, and where it was raised."""
+    found: Any = failure
+    make: Any = Failure  # both typed in part
+    error = WithheldError(reflect.qual(found.type))
+    without: Failure = make(error, WithheldError, found.getTracebackObject())
+    return without

@@ -80,7 +80,7 @@ def refusal_headers(status: int) -> list[tuple[str, str]]:
     """What goes with the reason of a refusal."""
     return [
         ("Content-Type", TEXT),
-        ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
+        ("X-Content-Type-Options", "nosniff"),  # an application may say anything
         *([_WITH[status]] if status in _WITH else []),
     ]
 

@@ -23,7 +23,7 @@ from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding
 from orchestra.message import Content, Message
-from orchestra.observe.activity import ActivityLog
+from orchestra.observe.activity import ActivityLog, withheld
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
 from orchestra.policy.limits import RatePerAddress, TokenBucket
@@ -91,6 +91,7 @@ class OrchestraFactory(WebSocketServerFactory):
         close_timeout: float = CLOSE_TIMEOUT,
         ping_interval: float = PING_INTERVAL,
         ping_timeout: float = PING_TIMEOUT,
+        log_notes: bool = True,
         reactor: IReactorTime | None = None,
     ) -> None:
         """
@@ -119,6 +120,9 @@ class OrchestraFactory(WebSocketServerFactory):
         :param close_timeout: seconds in which a client must answer a close, or be dropped.
         :param ping_interval: seconds between pings.
         :param ping_timeout: seconds in which a ping must be answered.
+        :param log_notes: whether what clients write may be in the log. If not, that tells of each
+            note only its size, no reason that a client closes for, and of what an application's
+            code raises only the type and where it was raised.
         :param reactor: the global one by default.
         :raises ValueError: if a number is negative, or an origin or a proxy is none. 0 means that
             there is no such limit, timeout or ping.
@@ -182,7 +186,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self._encodings: dict[tuple[str, int], IEncoding] = {}
         self.backpressure = Backpressure(max_buffered, self.reactor)
         """What holds publishers back when too much waits for slow readers."""
-        self.activity = ActivityLog(self.reactor)
+        self.activity = ActivityLog(self.reactor, log_notes)
         """Where what happens among the clients is logged."""
         self.max_connections = max_connections
         self.clients: set[Client] = set()
@@ -190,6 +194,9 @@ class OrchestraFactory(WebSocketServerFactory):
         hands, and event streams."""
         self.accepting = True
         """Whether new clients are let in."""
+        self.hindrances: set[str] = set()
+        """Why no clients should be sent here though the server runs, each in a few words: put in
+        by whoever knows of one, taken out when it is over. Clients that come are let in."""
         self._drained: list[Deferred[None]] = []
         self.site = OrchestraSite(self)
         """What serves requests for anything but a WebSocket."""
@@ -212,6 +219,12 @@ class OrchestraFactory(WebSocketServerFactory):
             name, bases = self.protocol.__name__, (self.protocol,)
             self._configured = type(name, bases, class_attributes(self, self.protocol))
         return self._configured()
+
+    @property
+    def not_ready(self) -> list[str]:
+        """Why no clients should be sent here; empty if they should."""
+        stopping = [] if self.accepting else ["shutting down"]
+        return stopping + sorted(self.hindrances)
 
     def settings(self, channel: str) -> ChannelSettings:
         """What holds for a channel, with nothing left open but its retention."""
@@ -411,7 +424,9 @@ class OrchestraFactory(WebSocketServerFactory):
 
     def report(self, failure: Failure, what: str) -> None:
         """Log what an application's own code raised, and what it was that failed."""
-        self._log.failure("{what}", failure, what=what)
+        if not self.activity.log_notes:
+            failure = withheld(failure)
+        self._log.failure("{what}", failure, event="failed", what=what)
 
     def _report(self, error: Exception, what: str) -> None:
         self.report(Failure(error), what)
