@@ -12,10 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+
+import trustme
 
 from benchmarks.load import AT_ONCE
 from benchmarks.servers import Running, Server, running
@@ -61,53 +63,60 @@ def serving(*options: str, tls: Path | None = None) -> Iterator[Running]:
         yield server
 
 
-def join(port: int, request: bytes, count: int, tls: bool, room: int = 0) -> list[socket.socket]:
-    """Connect so many clients, and wait until each is answered.
+@contextmanager
+def joined(
+    port: int, request: bytes, count: int, tls: bool, room: int = 0
+) -> Iterator[list[socket.socket]]:
+    """Connect so many clients, and wait until each is answered; they leave with the block.
 
     :param room: bytes of the receive buffer, for clients that are not going to read.
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    clients: list[socket.socket] = []
-    for _ in range(count):
-        client = socket.socket()
-        client.settimeout(PATIENCE)
-        if room:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-        client.connect(("127.0.0.1", port))
-        if tls:
-            client = context.wrap_socket(client)
-        client.sendall(request)
-        assert client.recv(12)[9:12] in (b"101", b"200")
-        clients.append(client)
-    return clients
+    with ExitStack() as stack:
+        clients: list[socket.socket] = []
+        for _ in range(count):
+            client = socket.socket()
+            client.settimeout(PATIENCE)
+            if room:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            client.connect(("127.0.0.1", port))
+            if tls:
+                client = context.wrap_socket(client)
+            clients.append(stack.enter_context(client))
+            client.sendall(request)
+            assert client.recv(12)[9:12] in (b"101", b"200")
+        yield clients
 
 
 def connections(request: Callable[[int], bytes], count: int, tls: Path | None) -> dict[str, float]:
     """What an idle connection takes, in the server and in the kernel, in bytes."""
     with serving(tls=tls) as server:
         # The first connections cost more than others.
-        for client in join(server.port, request(server.port), AT_ONCE, tls is not None):
-            client.close()
+        with joined(server.port, request(server.port), AT_ONCE, tls is not None):
+            pass
         time.sleep(SETTLE)
         before, slab = memory(server.pid), _slab()
-        clients = join(server.port, request(server.port), count, tls is not None)
-        time.sleep(SETTLE)
-        return {
-            "server": (memory(server.pid) - before) / len(clients),
-            "kernel": (_slab() - slab) / len(clients) / 2,  # which has both ends
-        }
+        with joined(server.port, request(server.port), count, tls is not None):
+            time.sleep(SETTLE)
+            return {
+                "server": (memory(server.pid) - before) / count,
+                "kernel": (_slab() - slab) / count / 2,  # which has both ends
+            }
 
 
 def channels(count: int) -> float:
     """What a channel takes that nobody is in and that has one small message, in bytes."""
-    with serving() as server:
-        http = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    with serving() as server, closing(_http(server.port)) as http:
         _post(http, [f"/warm-{number}" for number in range(AT_ONCE)])
         before = memory(server.pid)
         _post(http, [f"/channel-{number}" for number in range(count)])
         time.sleep(SETTLE)
         return (memory(server.pid) - before) / count
+
+
+def _http(port: int) -> HTTPConnection:
+    return HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
 
 def _post(http: HTTPConnection, paths: Sequence[str]) -> None:
@@ -118,8 +127,11 @@ def _post(http: HTTPConnection, paths: Sequence[str]) -> None:
 
 def messages(count: int, size: int) -> float:
     """What a retained message takes beside its payload, in bytes."""
-    with serving("--history-messages", str(2 * count), "--history-bytes", str(2**34)) as server:
-        (client,) = join(server.port, handshake(server.port), 1, tls=False)
+    options = ("--history-messages", str(2 * count), "--history-bytes", str(2**34))
+    with (
+        serving(*options) as server,
+        joined(server.port, handshake(server.port), 1, tls=False) as (client,),
+    ):
         _play(client, size, 1000)
         before = memory(server.pid)
         _play(client, size, count)
@@ -144,23 +156,26 @@ def slow_readers(count: int, tls: Path | None) -> dict[str, float]:
     """
     options = ("--slow-reader", "skip", "--ping-interval", "0", "--max-buffered", "0")
     with serving(*options, tls=tls) as server:
-        request = handshake(server.port)
-        (player,) = join(server.port, request, 1, tls is not None)
-        _play(player, 16 * KIB, _PLAYED // (16 * KIB))
-        silent = join(server.port, request, count, tls is not None, room=4 * KIB)
-        before, kernel = memory(server.pid), _tcp()
-        _play(player, 16 * KIB, _PLAYED // (16 * KIB))
-        time.sleep(SETTLE)
-        held = memory(server.pid) - before, _tcp() - kernel
-        return {"server": held[0] / len(silent), "kernel": held[1] / len(silent)}
+        where = server.port, handshake(server.port)
+        with joined(*where, 1, tls is not None) as (player,):
+            _play(player, 16 * KIB, _PLAYED // (16 * KIB))
+            with joined(*where, count, tls is not None, room=4 * KIB):
+                before, kernel = memory(server.pid), _tcp()
+                _play(player, 16 * KIB, _PLAYED // (16 * KIB))
+                time.sleep(SETTLE)
+                held = memory(server.pid) - before, _tcp() - kernel
+                return {"server": held[0] / count, "kernel": held[1] / count}
 
 
 def largest(size: int) -> float:
     """What the server grows by while a message is posted to it, as a multiple of its size."""
-    with serving("--max-message-size", str(size), "--history-bytes", str(size)) as server:
+    options = ("--max-message-size", str(size), "--history-bytes", str(size))
+    with (
+        serving(*options) as server,
+        closing(_http(server.port)) as http,
+        joined(server.port, handshake(server.port), 1, tls=False) as (listener,),
+    ):
         before = memory(server.pid)
-        http = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
-        (listener,) = join(server.port, handshake(server.port), 1, tls=False)
         http.request("POST", "/", b"x" * size)
         http.getresponse().read()
         listener.recv(1)
@@ -190,8 +205,6 @@ def _kilobytes(path: str, name: str) -> int:
 
 def main() -> None:
     """Measure everything, and print what was found."""
-    import trustme
-
     allow_open_files()
 
     def show(what: str, bytes_: float, note: Any = "") -> None:

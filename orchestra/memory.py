@@ -35,8 +35,11 @@ TLS_SLOW_READER = 110 * 1024
 CHANNEL = 2 * 1024
 """What a channel takes beside its messages, in bytes."""
 
-MESSAGE = 224
+MESSAGE = 160
 """What a message that is retained takes beside its payload, in bytes."""
+
+LOST = 10
+"""What part of the payloads is lost to the allocator at the most: one in so many bytes."""
 
 COPIES = 3
 """How often there is a message while it is taken and published."""
@@ -60,7 +63,7 @@ def history_size(retention: Retention, max_message_size: int = 0) -> int:
     payloads = retention.bytes
     if max_message_size:
         payloads = min(payloads, retention.messages * max_message_size)
-    return CHANNEL + payloads + retention.messages * MESSAGE
+    return CHANNEL + payloads + payloads // LOST + retention.messages * MESSAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from orchestra.memory import (
     CONNECTION,
     COPIES,
     KERNEL,
+    LOST,
     MESSAGE,
     SLOW_READER,
     TLS_CONNECTION,
@@ -157,9 +158,9 @@ def test_this_machine_tells() -> None:
 
 def test_a_full_channel() -> None:
     """Its payloads, as far as there can be so many, and what each message takes beside them."""
-    assert history_size(Retention(messages=10, bytes=1000)) == CHANNEL + 1000 + 10 * MESSAGE
-    assert history_size(Retention(messages=10, bytes=1000), 50) == CHANNEL + 500 + 10 * MESSAGE
-    assert history_size(Retention(messages=10, bytes=1000), 500) == CHANNEL + 1000 + 10 * MESSAGE
+    for largest, payloads in ((0, 1000), (50, 500), (500, 1000)):
+        size = history_size(Retention(messages=10, bytes=1000), largest)
+        assert size == CHANNEL + payloads + payloads // LOST + 10 * MESSAGE
 
 
 def test_what_a_factory_needs(clock: Clock) -> None:
@@ -176,7 +177,7 @@ def test_what_a_factory_needs(clock: Clock) -> None:
         connections=1000,
         per_connection=CONNECTION + KERNEL,
         slow_readers=10**7,
-        channel=CHANNEL + 10**8 + 10 * MESSAGE,
+        channel=CHANNEL + 10**8 + 10**8 // LOST + 10 * MESSAGE,
         message=COPIES * 10**7,
     )
     assert needs_of(factory, tls=True).per_connection == TLS_CONNECTION + KERNEL
