@@ -195,7 +195,7 @@ def _group_files(root: Path) -> Iterator[Path]:
     for line in _lines(root / "proc/self/mountinfo"):  # proc_pid_mountinfo(5)
         mount, _, system = line.partition(" - ")
         _, _, _, top, place, *_ = mount.split()
-        kind, _, options = system.split()
+        kind, *_, options = system.split()  # between them what is mounted, if that has a name
         if kind == "cgroup2":
             group, name = groups.get(""), "memory.max"
         elif kind == "cgroup" and "memory" in options.split(","):
@@ -215,7 +215,7 @@ def _group_files(root: Path) -> Iterator[Path]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text(errors="replace").splitlines()
     except OSError:
         return []
 

@@ -144,6 +144,21 @@ def test_in_a_container(tmp_path: Path, group: str, top: str) -> None:
     assert found.limit == 2000
 
 
+def test_strange_mounts_do_not_matter(tmp_path: Path) -> None:
+    """Neither one of nothing, nor one at a place whose name is no text."""
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        "proc/self/mountinfo": f"31 24 0:27 / /a rw - fuse  rw\n{UNIFIED}",
+        "sys/fs/cgroup/memory.max": "2000\n",
+    }
+    root = tree(tmp_path, {**MACHINE, **files})
+    with (root / "proc/self/mountinfo").open("ab") as file:
+        file.write(b"32 24 0:28 / /\xff rw - tmpfs tmpfs rw\n")
+    found = memory(root)
+    assert found is not None
+    assert found.limit == 2000
+
+
 def test_this_machine_tells() -> None:
     """On Linux there is a limit, of which the process has taken a part."""
     if not Path("/proc/meminfo").exists():
