@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
+from orchestra.memory import Needs, memory
 from orchestra.service import ListenError
 
 _log = Logger()
@@ -77,6 +79,45 @@ def relax_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
+def compare_memory(needs: Needs, root: Path = Path("/")) -> None:
+    """Log for how much there is memory; as a warning, if it is less than the settings need.
+
+    :param needs: see :func:`orchestra.memory.needs_of`.
+    :param root: where ``proc`` and ``sys`` are.
+    """
+    found = memory(root)
+    if found is None:
+        return
+    room = found.limit - found.used
+    lower = needs.too_much(room)
+    fields: dict[str, Any] = {
+        "event": "memory",
+        "limit": found.limit,
+        "source": found.source,
+        "needed": found.used + needs.size,
+        "connections": needs.room_for_connections(room),
+        "channels": needs.room_for_channels(room),
+    }
+    if lower:
+        _log.warn(
+            "The settings need {needed_mib} MiB of memory, and {source} allows {limit_mib}: "
+            "lower {lower}",
+            needed_mib=_mib(fields["needed"]),
+            limit_mib=_mib(found.limit),
+            lower=", ".join(f"{part.options} ({_mib(part.size)} MiB)" for part in lower),
+            **fields,
+        )
+    else:
+        _log.info(
+            "There is memory for about {connections} connections or {channels} full channels.",
+            **fields,
+        )
+
+
+def _mib(size: int) -> int:
+    return -(-size // 2**20)
+
+
 def ignore_clock_jumps(reactor: Any) -> None:
     """Have a reactor go by a clock that never jumps.
 
@@ -95,9 +136,10 @@ def ignore_clock_jumps(reactor: Any) -> None:
 class ProcessService(MultiService):
     """The root of a server process.
 
-    It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
-    not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
-    with exit status 0. On SIGHUP it reads again what can be, and goes on in any case.
+    It raises the number of open files, relaxes the garbage collector, tells what there is memory
+    for, keeps to a clock that does not jump, gives the application its log observer, and makes
+    SIGTERM and SIGINT an orderly end with exit status 0. On SIGHUP it reads again what can be,
+    and goes on in any case.
     """
 
     def __init__(
@@ -106,6 +148,7 @@ class ProcessService(MultiService):
         explain: Callable[[ListenError], str] = str,
         observer: ILogObserver | None = None,
         log_is_hidden: bool = False,
+        needs: Needs | None = None,
         reloads: Sequence[Callable[[], str]] = (),
     ) -> None:
         """
@@ -114,6 +157,7 @@ class ProcessService(MultiService):
         :param observer: where the log goes instead of where twistd would write it.
         :param log_is_hidden: whether who starts the process does not see its log, so that the
             log and standard error both have to say why it cannot start.
+        :param needs: what memory the server comes to need, which is compared to what there is.
         :param reloads: what SIGHUP is to do, one after the other. Each reads one thing again and
             returns a line for the log. If it cannot it leaves all as it was and raises
             :class:`ValueError` or :class:`OSError` with the reason.
@@ -123,6 +167,7 @@ class ProcessService(MultiService):
         self._explain = explain
         self._observer = observer
         self._log_is_hidden = log_is_hidden
+        self._needs = needs
         self._reloads = reloads
 
     def setServiceParent(self, parent: Any) -> None:
@@ -146,6 +191,8 @@ class ProcessService(MultiService):
         """
         raise_open_files()
         relax_collector()
+        if self._needs is not None:
+            compare_memory(self._needs)
         ignore_clock_jumps(self._reactor)
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
@@ -195,7 +242,7 @@ class ProcessService(MultiService):
             # Not sys.stderr: that leads into the log by now.
             print(reason, file=sys.__stderr__)
             if self._log_is_hidden:
-                _log.critical("{reason}", reason=reason)
+                _log.critical("{reason}", event="not-started", reason=reason)
             raise StartError(reason) from None
 
     def _take_signals(self) -> None:
@@ -210,5 +257,7 @@ class ProcessService(MultiService):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         name = signal.Signals(number).name
-        self._reactor.callFromThread(_log.info, "Received {signal}, stopping.", signal=name)
+        self._reactor.callFromThread(
+            _log.info, "Received {signal}, stopping.", event="stopping", signal=name
+        )
         self._reactor.callFromThread(self._reactor.stop)

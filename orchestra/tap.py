@@ -20,8 +20,14 @@ from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.memory import needs_of
 from orchestra.metrics import MetricsService, endpoint_string
-from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
+from orchestra.observe.runner_log import (
+    check_log_format,
+    check_log_level,
+    log_is_hidden,
+    log_observer,
+)
 from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.origins import SAME, Origins
 from orchestra.policy.token_keys import KeyFile
@@ -145,6 +151,8 @@ class Options(UsageOptions):
             None,
             "how to log: text (the default of twistd) or json, an event a line",
         ],
+        ["log-level", None, None, "the least that is logged: debug, info, warn or error"],
+        ["log-notes", None, "on", "on, or off: the log tells of each note only its size"],
         [
             "config",
             None,
@@ -236,6 +244,7 @@ class Options(UsageOptions):
             words = self._words("metrics-channels", self["metrics-channels"][0])
             raise UsageError(f"{words}: goes only with a metrics")
         self._check("log-format", self._check_log_format)
+        self._check("log-level", self._check_log_level)
         self["retention"] = Retention(
             self["history-messages"], self["history-bytes"], self["history-age"]
         )
@@ -276,6 +285,10 @@ class Options(UsageOptions):
     def _check_log_format(self, log_format: str | None) -> str | None:
         check_log_format(log_format, self.parent)
         return log_format
+
+    def _check_log_level(self, log_level: str | None) -> str | None:
+        check_log_level(log_level, self.parent)
+        return log_level
 
     def _policy(self) -> TokenPolicy | None:
         key = self._loaded("token-key-file", KeyFile)
@@ -407,6 +420,7 @@ def makeService(options: Options) -> IService:
         ping_timeout=options["ping-timeout"],
         policy=options["policy"],
         api_keys=options["api-keys"],
+        log_notes=options["log-notes"] == "on",
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"])
@@ -417,11 +431,15 @@ def makeService(options: Options) -> IService:
         words = {**endpoints, **for_metrics}[error.endpoint]
         return f"orchestra: {words}: {_one_line(error)}; must be a place that is free to listen on"
 
-    observer = log_observer(options["log-format"], options.parent)
+    observer = log_observer(options["log-format"], options.parent, options["log-level"])
     files = [*options["certificates"], options["token-keys"], options["api-keys"]]
-    reloads = [file.reload for file in files if file is not None]
     root = ProcessService(
-        reactor, explain, observer, log_is_hidden(options.parent), reloads=reloads
+        reactor,
+        explain,
+        observer,
+        log_is_hidden(options.parent),
+        needs_of(factory, tls=any(isinstance(e, SSL4ServerEndpoint) for e in endpoints)),
+        [file.reload for file in files if file is not None],
     )
     for endpoint in for_metrics:  # before the other, so that it stops after it
         MetricsService(factory, endpoint).setServiceParent(root)

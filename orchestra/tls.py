@@ -263,7 +263,10 @@ def _date(date: datetime) -> str:
 
 def explain(error: Exception) -> str:
     """What an error says, in one line; of one of OpenSSL's, the reason that it found last."""
-    if isinstance(error, (SSL.Error, CryptoError)) and error.args and error.args[0]:
-        _, _, reason = error.args[0][-1]
+    if isinstance(error, SSL.SysCallError):
+        return str(error.args[-1])
+    queue = error.args[0] if error.args else None
+    if isinstance(error, (SSL.Error, CryptoError)) and isinstance(queue, list) and queue:
+        _, _, reason = queue[-1]
         return str(reason)
     return " ".join((str(error) or type(error).__name__).split())

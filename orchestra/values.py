@@ -173,6 +173,8 @@ OPTIONS: dict[str, Check] = {
     "tls-certificate": file(read_chain, CHAIN),
     "tls-key": file(read_key, KEY),
     "log-format": text,
+    "log-level": text,
+    "log-notes": one_of("on", "off"),
     "metrics": place,
     "metrics-channels": each(check_patterns, PATTERN),
 }

@@ -57,6 +57,7 @@ def test_the_defaults() -> None:
     assert service.grace == 10
     assert service.hub.retention == Retention()
     factory = service.factory
+    assert factory.activity.log_notes
     assert factory.maxMessagePayloadSize == 1024 * 1024
     assert (factory.openHandshakeTimeout, factory.closeHandshakeTimeout) == (5, 5)
     assert (factory.autoPingInterval, factory.autoPingTimeout) == (25, 20)
@@ -94,8 +95,10 @@ def test_every_option_arrives() -> None:
             "--history-age=1.5",
             "--slow-reader=skip",
             "--grace=0",
+            "--log-notes=off",
         )
     )
+    assert not service.factory.activity.log_notes
     assert service.factory.encoding().encode([(b"a", False, None, 0.0)], [1], "") == b"\x81\x03> a"
     assert service.factory.max_connections == 7
     assert service.factory.backpressure.bound == 1_000_000

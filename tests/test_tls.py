@@ -433,7 +433,7 @@ def test_whatever_is_no_tls(issuer: Issuer, clock: Clock, sent: bytes, reason: s
             assert client.transport.disconnected
         clock.advance(1)
     line = f"TLS with tcp4:127.0.0.1:50000 failed: {reason}"
-    assert lines(events) == [line] * 100 + ["Refused 50 more connections."]
+    assert lines(events) == [line] * 100 + ["TLS with 50 more failed."]
     assert {event["log_level"].name for event in events} == {"info"}
     assert factory.countConnections == 0
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python import reflect
+from twisted.python.failure import Failure
 
 from orchestra.message import Content
 from orchestra.refusal import KINDS, usual_kind
@@ -97,16 +100,19 @@ class _Rate:
 
 
 class ActivityLog:
-    """Logs arrivals, refusals, notes, departures, and what was missed, and counts them.
+    """Logs arrivals, refusals, notes, departures, what was missed, and TLS that failed, and counts
+    them.
 
     They must not make the log the bottleneck: what goes beyond :data:`NOTES_PER_SECOND` or
     :data:`MOVES_PER_SECOND` is counted, and logged as one event when the second is over.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, log_notes: bool = True) -> None:
         """
         :param clock: the reactor, or what stands for it in a test.
+        :param log_notes: whether the log tells what is in a note, or only that there was one.
         """
+        self.log_notes = log_notes
         self._notes = _Rate(NOTES_PER_SECOND, clock, "notes", "Received {notes} more notes.")
         self._arrivals = _Rate(
             MOVES_PER_SECOND,
@@ -134,6 +140,12 @@ class ActivityLog:
         """How many have gone so far, by their close code: ``none`` without one."""
         self.refusals: Counter[tuple[int, str]] = Counter()
         """How many requests were refused so far, by the status and the reason in a word."""
+        self._tls_failures = _Rate(
+            MOVES_PER_SECOND,
+            clock,
+            "tls_failures",
+            "TLS with {tls_failures} more failed.",
+        )
         self.evictions = 0
         """How many clients were closed so far because they were too slow."""
         self.missed_messages = 0
@@ -152,6 +164,7 @@ class ActivityLog:
             self._departures,
             self._refusals,
             self._gaps,
+            self._tls_failures,
         ):
             rate.flush()
 
@@ -215,6 +228,16 @@ class ActivityLog:
         """
         admitted = self._notes.admit(len(contents))
         for payload, is_binary in contents[:admitted]:
+            if not self.log_notes:
+                _log.info(
+                    "Received a note.",
+                    event="note",
+                    size=len(payload),
+                    peer=peer,
+                    channel=channel,
+                    count=count,
+                )
+                continue
             if is_binary:
                 note = f"<{len(payload)} bytes, binary>"
             else:
@@ -253,9 +276,12 @@ class ActivityLog:
 
         :param reason: what OpenSSL says; no word of it is the peer's.
         """
-        if self._refusals.admit():
+        if self._tls_failures.admit():
             _log.info(
-                "TLS with {peer} failed: {reason}", event="tls-failed", peer=peer, reason=reason
+                "TLS with {peer} failed: {reason}",
+                event="tls-failed",
+                peer=peer,
+                reason=printable(reason),
             )
 
     def missed(self, peer: str, channel: str, missed: int | None) -> None:
@@ -292,3 +318,16 @@ class ActivityLog:
             evictions=self.evictions,
             missed_messages=self.missed_messages,
         )
+
+
+class WithheldError(Exception):
+    """Stands for an error whose text may repeat what a client wrote; has the name of its type."""
+
+
+def withheld(failure: Failure) -> Failure:
+    """A failure without the text of what was raised: only its type, and where it was raised."""
+    found: Any = failure
+    make: Any = Failure  # both typed in part
+    error = WithheldError(reflect.qual(found.type))
+    without: Failure = make(error, WithheldError, found.getTracebackObject())
+    return without

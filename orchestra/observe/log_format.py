@@ -11,6 +11,9 @@ from twisted.logger import FileLogObserver, LogEvent, formatEvent
 FORMATS = ("text", "json")
 """What ``--log-format`` takes."""
 
+# What many programs take for the end of a line, and JSON does not.
+_ESCAPED = str.maketrans({c: f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"})
+
 _SIMPLE = (str, int, float, bool, type(None))
 
 
@@ -34,7 +37,7 @@ def format_as_json(event: LogEvent) -> str:
             line.setdefault(key, value)
     if "log_failure" in event:
         line["traceback"] = event["log_failure"].getTraceback()
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return json.dumps(line, ensure_ascii=False).translate(_ESCAPED) + "\n"
 
 
 def json_observer(file: IO[Any]) -> FileLogObserver:

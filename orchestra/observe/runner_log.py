@@ -1,7 +1,8 @@
 """The log of whatever runs the server: twistd, or ``python -m twisted``.
 
-Both have options of their own for where the log goes; a format that a command of theirs chooses
-has to go to the same place. What they parsed of their command line is called the runner here.
+Both have options of their own for where the log goes; a format or a level that a command of theirs
+chooses has to go to the same place. What they parsed of their command line is called the runner
+here.
 """
 
 from __future__ import annotations
@@ -12,10 +13,19 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    textFileLogObserver,
+)
 from twisted.python.logfile import LogFile
 
 from orchestra.observe.log_format import FORMATS, json_observer
+
+LEVELS = ("debug", "info", "warn", "error")
+"""What ``--log-level`` takes. What has failed is logged in any case."""
 
 
 def check_log_format(log_format: str | None, runner: Mapping[str, Any] | None) -> None:
@@ -30,22 +40,53 @@ def check_log_format(log_format: str | None, runner: Mapping[str, Any] | None) -
     if log_format == "json" and runner is not None:
         if runner.get("syslog"):
             raise ValueError("twistd's --syslog takes only text")
-        if runner.get("logfile") == "-" and not runner.get("nodaemon"):
-            raise ValueError("a daemon needs a --logfile that is a file")
+        _check_file(runner)
 
 
-def log_observer(log_format: str | None, runner: Any) -> ILogObserver | None:
-    """What is to write the log in a format, unless the runner does it itself.
+def check_log_level(log_level: str | None, runner: Mapping[str, Any] | None) -> None:
+    """Make sure that the runner's log can be kept to a level.
+
+    :param log_level: one of :data:`LEVELS`, or ``None`` for the runner's own.
+    :param runner: the runner's options, if there is a runner.
+    :raises ValueError: says what is allowed.
+    """
+    if log_level not in (None, *LEVELS):
+        raise ValueError(f"must be {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
+    if log_level is not None and runner is not None:
+        if runner.get("syslog"):
+            raise ValueError("twistd's --syslog takes all levels")
+        _check_file(runner)
+
+
+def _check_file(runner: Mapping[str, Any]) -> None:
+    if runner.get("logfile") == "-" and not runner.get("nodaemon"):
+        raise ValueError("a daemon needs a --logfile that is a file")
+
+
+def log_observer(
+    log_format: str | None, runner: Any, log_level: str | None = None
+) -> ILogObserver | None:
+    """What is to write the log in a format and from a level on, unless the runner does it itself.
 
     :param log_format: a format that :func:`check_log_format` let pass.
     :param runner: the runner's options; those of ``python -m twisted`` are changed.
+    :param log_level: a level that :func:`check_log_level` let pass.
     """
+    level = None if log_level is None else LogLevel.levelWithName(log_level)
     if runner is not None and "fileLogObserverFactory" in runner:  # python -m twisted
         if log_format is not None:
             json = log_format == "json"
             runner["fileLogObserverFactory"] = json_observer if json else textFileLogObserver
+        if level is not None:
+            runner["logLevel"] = level
         return None
-    return json_observer(_twistd_log_file(runner)) if log_format == "json" else None
+    if log_format != "json" and level is None:
+        return None
+    write = json_observer if log_format == "json" else textFileLogObserver
+    observer: ILogObserver = write(_twistd_log_file(runner))
+    if level is None:
+        return observer
+    return FilteringLogObserver(observer, [LogLevelFilterPredicate(defaultLogLevel=level)])
 
 
 def log_is_hidden(runner: Mapping[str, Any] | None) -> bool:

@@ -85,7 +85,7 @@ def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:
     """
     return [
         ("Content-Type", TEXT),
-        ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
+        ("X-Content-Type-Options", "nosniff"),  # an application may say anything
         *([_WITH[status]] if status in _WITH else []),
         *([("WWW-Authenticate", challenge)] if status == 401 else []),
     ]

@@ -78,7 +78,8 @@ class _Root(Resource):
         return 200, b"ok\n"
 
     def _ready(self) -> tuple[int, bytes]:
-        return (200, b"ready\n") if self._factory.accepting else (503, b"shutting down\n")
+        reasons = self._factory.not_ready
+        return 503 if reasons else 200, "".join(f"{r}\n" for r in reasons or ["ready"]).encode()
 
     def _status(self, request: Request, status: int, text: bytes) -> bytes:
         request.setResponseCode(status)

@@ -25,7 +25,7 @@ from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding, IPolicy
 from orchestra.message import Content, Message
-from orchestra.observe.activity import ActivityLog
+from orchestra.observe.activity import ActivityLog, withheld
 from orchestra.policy.access import TIMEOUT, Access, AccessRequest
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
@@ -99,6 +99,7 @@ class OrchestraFactory(WebSocketServerFactory):
         policy: IPolicy | None = None,
         api_keys: ApiKeys | None = None,
         policy_timeout: float = TIMEOUT,
+        log_notes: bool = True,
         reactor: IReactorTime | None = None,
     ) -> None:
         """
@@ -133,6 +134,9 @@ class OrchestraFactory(WebSocketServerFactory):
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
         :param policy_timeout: seconds in which a policy must have decided.
+        :param log_notes: whether what clients write may be in the log. If not, that tells of each
+            note only its size, no reason that a client closes for, and of what an application's
+            code raises only the type and where it was raised.
         :param reactor: the global one by default.
         :raises ValueError: if a number is negative, an origin or a proxy is none, or a cookie is
             to tell who somebody is where any site's pages may come in. 0 means that there is no
@@ -205,7 +209,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self._encodings: dict[tuple[str, int], IEncoding] = {}
         self.backpressure = Backpressure(max_buffered, self.reactor)
         """What holds publishers back when too much waits for slow readers."""
-        self.activity = ActivityLog(self.reactor)
+        self.activity = ActivityLog(self.reactor, log_notes)
         """Where what happens among the clients is logged."""
         self.max_connections = max_connections
         self.clients: set[Client] = set()
@@ -213,6 +217,9 @@ class OrchestraFactory(WebSocketServerFactory):
         hands, and event streams."""
         self.accepting = True
         """Whether new clients are let in."""
+        self.hindrances: set[str] = set()
+        """Why no clients should be sent here though the server runs, each in a few words: put in
+        by whoever knows of one, taken out when it is over. Clients that come are let in."""
         self._drained: list[Deferred[None]] = []
         self.site = OrchestraSite(self)
         """What serves requests for anything but a WebSocket."""
@@ -235,6 +242,12 @@ class OrchestraFactory(WebSocketServerFactory):
             name, bases = self.protocol.__name__, (self.protocol,)
             self._configured = type(name, bases, class_attributes(self, self.protocol))
         return self._configured()
+
+    @property
+    def not_ready(self) -> list[str]:
+        """Why no clients should be sent here; empty if they should."""
+        stopping = [] if self.accepting else ["shutting down"]
+        return stopping + sorted(self.hindrances)
 
     def settings(self, channel: str) -> ChannelSettings:
         """What holds for a channel, with nothing left open but its retention."""
@@ -477,7 +490,9 @@ class OrchestraFactory(WebSocketServerFactory):
 
     def report(self, failure: Failure, what: str) -> None:
         """Log what an application's own code raised, and what it was that failed."""
-        self._log.failure("{what}", failure, what=what)
+        if not self.activity.log_notes:
+            failure = withheld(failure)
+        self._log.failure("{what}", failure, event="failed", what=what)
 
     def _report(self, error: Exception, what: str) -> None:
         self.report(Failure(error), what)

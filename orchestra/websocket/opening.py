@@ -39,7 +39,32 @@ if TYPE_CHECKING:
 MAX_HEAD = 16 * 1024
 """The longest head of a request that is read, in bytes."""
 
-_MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was asked for
+_MAX_REASON = 200  # of a refusal, in characters; an application may say anything
+
+_VERSION = "the header Sec-WebSocket-Version must be 13"
+_KEY_SIZE = "the header Sec-WebSocket-Key must be there once, with 16 bytes in base64"
+
+# What is said of a handshake that Autobahn finds wrong, by how its own words begin: those go on
+# with what was asked for, in which there may be a secret.
+_WRONG = {
+    "Bad HTTP request": "the URL cannot be parsed",
+    "HTTP requested resource": "the URL must have no fragment",
+    "Unsupported HTTP version": "a request for a WebSocket must be HTTP/1.1",
+    "HTTP Host": "the request must have one header Host",
+    "invalid port": "the header Host is malformed",
+    "HTTP Upgrade": "the header Upgrade must be websocket",
+    "HTTP Connection": "the header Connection must have the word Upgrade",
+    "WebSocket connection denied": _VERSION,
+    "WebSocket version": _VERSION,
+    "HTTP Sec-WebSocket-Version": _VERSION,
+    "could not parse HTTP Sec-WebSocket-Version": _VERSION,
+    "duplicate protocol": "the header Sec-WebSocket-Protocol must name each protocol once",
+    "HTTP Origin": "the header Origin is malformed",
+    "HTTP Sec-WebSocket-Key": _KEY_SIZE,
+    "bad Sec-WebSocket-Key": _KEY_SIZE,
+    "bad character": _KEY_SIZE,
+    "HTTP Sec-WebSocket-Extensions": "the header Sec-WebSocket-Extensions must come once",
+}
 
 # A request line and header fields (RFC 9112 sections 2.2 and 3 to 5). It is strict, since what a
 # proxy in front takes for one field must not be two to us: no folded lines, no space before a
@@ -158,7 +183,7 @@ def objection(headers: Mapping[str, str]) -> str | None:
     if not _ANY_HOST.fullmatch(headers["host"]):
         return "the header Host is malformed"
     if headers["sec-websocket-version"] != "13":  # a number all the same, in other words
-        return "the header Sec-WebSocket-Version must be 13"
+        return _VERSION
     return None
 
 
@@ -207,13 +232,13 @@ class OpeningProtocol(WebSocketServerProtocol):
                 self.openHandshakeTimeout, self.onOpenHandshakeTimeout
             )
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let go of the connection."""
+    def connectionLost(self, reason: Any = connectionDone) -> None:
+        """End, as Autobahn does, but without a message for its log, which anybody could fill."""
         if isinstance(reason.value, SSL.Error):
-            # Autobahn logs it as an error, and as often as somebody makes it fail.
-            self.factory.activity.tls_failed(self.peer, explain(reason.value))
-            reason = Failure(ConnectionLost())
-        super().connectionLost(reason)
+            words = explain(reason.value)
+            self.factory.activity.tls_failed(self.peer, words)
+            reason = Failure(ConnectionLost(words))  # of the other Autobahn cannot read all kinds
+        self._connectionLost(reason)
 
     def processHandshake(self) -> None:
         """Read the handshake, if it is well formed and there is room for one more client."""
@@ -249,11 +274,20 @@ class OpeningProtocol(WebSocketServerProtocol):
         if not self.data.isascii():
             end = self.data.find(b"\r\n\r\n")
             self.data = _unambiguous(self.data[:end]) + self.data[end:]
-        vars(self)["onConnect"] = self._decide  # Autobahn would tell the client what has failed
+        # Autobahn would tell the client what has failed, and what was wrong in its own words.
+        vars(self).update(onConnect=self._decide, failHandshake=self._refuse_misread)
         try:
             super().processHandshake()
         finally:
             del vars(self)["onConnect"]
+            vars(self).pop("failHandshake", None)
+
+    def _refuse_misread(
+        self, reason: str, code: int = 400, headers: list[tuple[str, str]] | None = None
+    ) -> None:
+        found = (words for start, words in _WRONG.items() if reason.startswith(start))
+        del vars(self)["failHandshake"]
+        self.failHandshake(next(found, "the handshake is malformed"), code, headers)
 
     def _hand_over(self) -> None:
         # It is for no WebSocket, and so for the site, which answers what may come after it, too.
@@ -274,6 +308,7 @@ class OpeningProtocol(WebSocketServerProtocol):
         self.factory.site.take_over(self.transport, data, place)
 
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
+        del vars(self)["failHandshake"]  # it was read; what is said from now on is meant
         decision: Deferred[Any] = maybeDeferred(self._ask, request)
         return decision.addErrback(lambda failure: Failure(self._denial(failure)))
 

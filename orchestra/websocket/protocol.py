@@ -156,4 +156,6 @@ class OrchestraProtocol(Client, IntakeProtocol):
                 timer.cancel()
         if self.closedByMe:  # the peer's answer, if there was one, is no news
             code, reason = self.localCloseCode, (self.localCloseReason or b"").decode()
+        elif not self.factory.activity.log_notes:
+            reason = None  # which the client wrote, as it does notes
         self.leave(code, reason)

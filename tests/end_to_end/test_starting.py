@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import resource
 import select
 import signal
@@ -17,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect, unix_connect
 
-from tests.end_to_end.server import PATIENCE, TWISTD, serving, started, tls_endpoint
+from tests.end_to_end.server import ANY_PORT, PATIENCE, TWISTD, serving, started, tls_endpoint
 
 
 def run(cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -112,6 +114,21 @@ def test_open_files_are_raised_at_start(tmp_path: Path) -> None:
             clients[0].send("hello")
             assert {client.recv(timeout=PATIENCE) for client in clients} == {"Echo: hello"}
         assert server.stop() == 0
+
+
+def test_what_cannot_fit_is_told_at_start(tmp_path: Path) -> None:
+    """Once, with what to lower; as a warning, it is in a log that has nothing less."""
+    huge = ("--history-messages=10000000", "--history-bytes=1099511627776")
+    quiet = ("--log-level=warn", "--log-format=json")
+    command = [TWISTD, "-n", "--pidfile=", "orchestra", *ANY_PORT, *huge, *quiet]
+    with started(command, tmp_path) as server:
+        server.wait_for("The settings need")
+        server.process.kill()
+        server.ended()
+    (line,) = map(json.loads, server.log)
+    assert (line["level"], line["event"]) == ("warn", "memory")
+    assert line["needed"] > 2**40 > line["limit"]
+    assert re.search(r"lower history-bytes and history-messages \(\d+ MiB\)$", line["message"])
 
 
 @pytest.mark.parametrize(

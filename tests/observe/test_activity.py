@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import eventAsText
+from twisted.python.failure import Failure
 
 from orchestra.observe.activity import (
     MAX_NOTE,
@@ -13,7 +15,9 @@ from orchestra.observe.activity import (
     ActivityLog,
     ConnectionKind,
     printable,
+    withheld,
 )
+from orchestra.observe.log_format import format_as_json
 from tests.events import captured, lines, named
 
 
@@ -71,6 +75,56 @@ def test_notes_are_escaped_and_cut(
     with captured() as events:
         ActivityLog(clock).notes("a peer", "main", 1, [(payload, is_binary)])
     assert lines(events) == [f"Received a note: {note}"]
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_note_may_be_left_out(clock: Clock, is_binary: bool) -> None:
+    """Then the log has that it came, and how large it was, and nothing that was in it."""
+    activity = ActivityLog(clock, log_notes=False)
+    with captured() as events:
+        activity.notes("a peer", "strings", 3, [(b"secret", is_binary)])
+        activity.notes("a peer", "strings", 3, [(b"secret", is_binary)] * 12)
+        activity.flush()
+    assert lines(events) == ["Received a note."] * 10 + ["Received 3 more notes."]
+    assert named(events, "note")[0] == {
+        "event": "note",
+        "size": 6,
+        "peer": "a peer",
+        "channel": "strings",
+        "count": 3,
+    }
+    assert "secret" not in str(events)
+
+
+def test_a_failure_without_its_text() -> None:
+    """It has its type, and where it was raised, but not what that may have made of a note."""
+    try:
+        try:
+            int("secret")
+        except ValueError as error:
+            raise KeyError("secret") from error
+    except KeyError:
+        found = withheld(Failure())
+    text = found.getTraceback(detail="verbose")
+    assert "WithheldError: builtins.KeyError" in text
+    assert "test_a_failure_without_its_text" in text
+    assert "secret" not in text.replace('raise KeyError("secret")', "")
+
+
+def test_no_traceback_has_the_values_of_variables() -> None:
+    """A note that an application's code was looking at does not get into the log by that."""
+
+    def look_at(note: str) -> None:
+        raise ValueError("it is wrong")
+
+    try:
+        look_at("a" + "secret")
+    except ValueError:
+        failure = Failure()
+    event = {"log_failure": failure, "log_time": 0.0, "log_format": "oh"}
+    for text in (format_as_json(event), eventAsText(event)):
+        assert "look_at" in text
+        assert "asecret" not in text
 
 
 @given(st.text())

@@ -43,8 +43,9 @@ def test_an_event_is_a_line_with_its_fields() -> None:
 
 def test_newlines_stay_within_the_line() -> None:
     """One event is one line, whatever is in it."""
-    lines = written(lambda log: log.info("two\nlines {x}", x="\r\n"), lambda log: log.info("next"))
-    assert [line["message"] for line in lines] == ["two\nlines \r\n", "next"]
+    ends = "\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+    lines = written(lambda log: log.info("two\nlines {x}", x=ends), lambda log: log.info("next"))
+    assert [line["message"] for line in lines] == [f"two\nlines {ends}", "next"]
 
 
 def test_fields_that_json_cannot_hold_are_left_out() -> None:

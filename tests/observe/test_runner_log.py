@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from twisted.application.service import Application
 from twisted.application.twist._options import TwistOptions
-from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.logger import ILogObserver, LogLevel, textFileLogObserver
 from twisted.python.logfile import LogFile
 from twisted.scripts.twistd import ServerOptions
 
@@ -97,13 +97,19 @@ def test_without_a_runner_it_is_standard_output() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [(["--syslog"], "--syslog takes only text"), (["-l", "-"], "needs a --logfile")],
+    ("arguments", "option", "problem"),
+    [
+        (["--syslog"], "--log-format=json", "--syslog takes only text"),
+        (["--syslog"], "--log-level=warn", "--log-level warn: twistd's --syslog takes all levels"),
+        (["-l", "-"], "--log-format=json", "needs a --logfile"),
+        (["-l", "-"], "--log-level=warn", "needs a --logfile"),
+        (["-n"], "--log-level=loud", "--log-level loud: must be debug, info, warn or error"),
+    ],
 )
-def test_json_needs_a_place(arguments: list[str], problem: str) -> None:
-    """Where twistd cannot write JSON, the line says so."""
+def test_what_twistd_cannot_do_is_said(arguments: list[str], option: str, problem: str) -> None:
+    """In the line that every wrong option gets."""
     with pytest.raises(SystemExit, match=problem):
-        observer(twistd(*arguments), "--log-format=json")
+        observer(twistd(*arguments), option)
 
 
 def test_python_m_twisted_is_told() -> None:
@@ -119,6 +125,31 @@ def test_python_m_twisted_is_told() -> None:
     default = runner["fileLogObserverFactory"]
     assert observer(runner) is None
     assert runner["fileLogObserverFactory"] is default
+
+
+@pytest.mark.parametrize("arguments", [[], ["--log-format=json"]])
+def test_a_level_keeps_what_is_below_it_out(tmp_path: Path, arguments: list[str]) -> None:
+    """Of twistd's log, in either format; what has failed is always in it."""
+    path = tmp_path / "a.log"
+    write = observer(twistd("-l", str(path)), "--log-level=warn", *arguments)
+    _files.append(write._observer._outFile)
+    for level in LogLevel.iterconstants():
+        event = {"log_time": 0.0, "log_namespace": "a", "log_format": f"It is {level.name}."}
+        write({**event, "log_level": level})
+    written = [line for line in path.read_text().splitlines() if "It is" in line]
+    assert ["info" in line or "debug" in line for line in written] == [False] * 3
+    assert [("{" in line) for line in written] == [bool(arguments)] * 3
+
+
+def test_python_m_twisted_is_told_the_level() -> None:
+    """There, the runner has an option of its own, which this one overrides."""
+    runner = twist()
+    assert observer(runner, "--log-level=error") is None
+    assert runner["logLevel"] is LogLevel.error
+    runner = twist()
+    before = runner.get("logLevel")
+    assert observer(runner) is None
+    assert runner.get("logLevel") is before
 
 
 def test_who_sees_the_log() -> None:

@@ -66,6 +66,74 @@ def test_a_watchdog_learns_how_the_server_is(
     assert head.headers["content-length"] == str(len(text))
 
 
+def test_a_server_that_lacks_something_is_not_ready(factory: OrchestraFactory) -> None:
+    """It says all that there is to say, and lives, and serves those who come all the same."""
+    client = WebClient(factory)
+    factory.hindrances |= {"the broker cannot be reached", "another thing"}
+    answer = client.get("/readyz")
+    assert (answer.status, answer.text) == (503, "another thing\nthe broker cannot be reached\n")
+    factory.accepting = False
+    late = WebClient(factory).get("/readyz")
+    assert late.text == "shutting down\nanother thing\nthe broker cannot be reached\n"
+    factory.accepting = True
+    assert client.get("/healthz").status == 200
+    assert client.post("/", "hello").status == 200
+    factory.hindrances.clear()
+    assert client.get("/readyz").text == "ready\n"
+
+
+def test_a_watchdog_may_ask_all_the_time(factory: OrchestraFactory, clock: Clock) -> None:
+    """On one connection, every second, for longer than anything may last, and nobody notices."""
+    client = WebClient(factory)
+    strange = {"Origin": "https://evil.example", "Authorization": "Bearer x", "Cookie": "a=b"}
+    with captured() as events:
+        for number in range(3 * int(KEEP_ALIVE + REQUEST_TIMEOUT)):
+            method = ("GET", "HEAD")[number % 2]
+            path = ("/healthz", "/readyz")[number % 3 > 0]
+            assert client.do(method, path, **strange).status == 200
+            clock.advance(1)
+    assert events == []
+    assert factory.countConnections == 1
+    assert not factory.hub._channels
+    assert not client.transport.disconnecting
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"GET /healthz HTTP/1.0\r\nHost: any.example\r\n\r\n",
+        b"HEAD /readyz HTTP/1.0\r\n\r\n",
+    ],
+)
+def test_a_simple_watchdog_is_answered(factory: OrchestraFactory, start: bytes) -> None:
+    """HAProxy's, unless it is told otherwise, sends no headers at all."""
+    client = WebClient(factory)
+    client.send(start)
+    ((answer,), rest) = answers(client.transport.take(), [start.split()[0].decode()])
+    assert (answer.status, rest) == (200, b"")
+    assert client.is_gone
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_full_server_answers_its_watchdog(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Whether it has as many clients as it may, or nearly no files to open for more."""
+    factory = serve(max_connections=1)
+    client = join(factory)
+    assert factory.is_full
+    assert WebClient(factory).get(path).status == 200
+    client.vanish()
+    factory = serve()
+    monkeypatch.setattr("orchestra.websocket.factory.getrlimit", lambda _: (40, 40))
+    for _ in range(29):
+        join(factory)
+    watchdogs = [WebClient(factory) for _ in range(6)]  # for whom files are left
+    assert factory.is_full
+    assert [watchdog.get(path).status for watchdog in watchdogs] == [200] * 6
+
+
 def test_a_browser_gets_a_page(factory: OrchestraFactory) -> None:
     """Whoever opens the address learns what is there; no other path has it, and no script runs."""
     html = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}

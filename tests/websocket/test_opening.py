@@ -10,11 +10,13 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 
+from orchestra.observe.activity import MOVES_PER_SECOND
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.opening import MAX_HEAD, read_handshake
 from orchestra.websocket.protocol import OrchestraProtocol
@@ -260,6 +262,20 @@ def test_an_application_that_fails_gives_nothing_away(
     assert [event["status"] for event in named(events, "refused")] == [500]
 
 
+def test_what_fails_is_not_told_where_notes_are_not(clock: Clock) -> None:
+    """Without notes in the log, it has the type of what was raised and where, and no more."""
+    factory = OrchestraFactory(reactor=clock, log_notes=False)
+    factory.protocol = type("Guarded", (Doorkeeper,), {"answer": RuntimeError("swordfish")})
+    server, _ = connected(factory)
+    with captured() as events:
+        server.dataReceived(request(COMMON))
+    (failure,) = [event["log_failure"] for event in events if "log_failure" in event]
+    text = failure.getTraceback()
+    assert "WithheldError: builtins.RuntimeError" in text
+    assert "in onConnect" in text
+    assert "swordfish" not in text
+
+
 @pytest.mark.parametrize("data", [request(COMMON), UNCOMMON])
 def test_who_is_gone_before_the_decision_is_not_let_in(
     guarded: OrchestraFactory, data: bytes
@@ -304,6 +320,137 @@ def test_what_comes_after_a_refusal_is_dropped(clock: Clock) -> None:
     assert len(server.data) == kept
     clock.advance(5)
     assert transport.disconnected
+
+
+KEY = "the header Sec-WebSocket-Key must be there once, with 16 bytes in base64"
+VERSION = "the header Sec-WebSocket-Version must be 13"
+EXTENSIONS = "the header Sec-WebSocket-Extensions must come once"
+PROTOCOLS = "the header Sec-WebSocket-Protocol must name each protocol once"
+ORIGIN = "the header Origin is malformed"
+CONNECTION = "the header Connection must have the word Upgrade"
+
+
+def changed(**headers: str) -> bytes:
+    """A handshake with other headers, by their names with underscores."""
+    return request({**COMMON, **{n.replace("_", "-"): value for n, value in headers.items()}})
+
+
+def twice(name: str, *values: str) -> bytes:
+    """A handshake with more headers of a name."""
+    return request([*COMMON.items(), *[(name, value) for value in values]])
+
+
+def without(name: str) -> bytes:
+    """A handshake without a header."""
+    return request({key: value for key, value in COMMON.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (request(COMMON, "GET //[SECRET HTTP/1.1"), 400, "the URL cannot be parsed"),
+        (request(COMMON, "GET /?a#SECRET HTTP/1.1"), 400, "the URL must have no fragment"),
+        (request(COMMON, "GET / SECRET"), 505, "a request for a WebSocket must be HTTP/1.1"),
+        (without("Host"), 400, "the request must have one header Host"),
+        (twice("Host", "SECRET"), 400, "the request must have one header Host"),
+        (changed(Host="x:SECRET"), 400, "the header Host is malformed"),
+        (changed(Host="SECRET@x"), 400, "the header Host is malformed"),
+        (changed(Upgrade="SECRETwebsocket"), 400, "the header Upgrade must be websocket"),
+        (changed(Connection="SECRET"), 400, CONNECTION),
+        (without("Connection"), 400, CONNECTION),
+        (changed(Sec_WebSocket_Version="SECRET"), 400, VERSION),
+        (changed(Sec_WebSocket_Version="987654"), 426, VERSION),
+        (twice("Sec-WebSocket-Version", "SECRET"), 400, VERSION),
+        (without("Sec-WebSocket-Version"), 400, VERSION),
+        (changed(Sec_WebSocket_Protocol="SECRET, SECRET"), 400, PROTOCOLS),
+        (changed(Origin="https:SECRET"), 400, ORIGIN),
+        (twice("Origin", "http://a", "http://SECRET"), 400, ORIGIN),
+        (
+            changed(Origin="https://SECRET.example"),
+            403,
+            "pages of this origin are not allowed to connect",
+        ),
+        (without("Sec-WebSocket-Key"), 400, KEY),
+        (changed(Sec_WebSocket_Key="SECRET"), 400, KEY),
+        (changed(Sec_WebSocket_Key="SECRET" * 4), 400, KEY),
+        (changed(Sec_WebSocket_Key="SECRET" + "!" * 16 + "=="), 400, KEY),
+        (twice("Sec-WebSocket-Key", "SECRET"), 400, KEY),
+        (twice("Sec-WebSocket-Extensions", "SECRET", "SECRET"), 400, EXTENSIONS),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_repeats_nothing(
+    clock: Clock, data: bytes, status: int, reason: str
+) -> None:
+    """Neither to the client nor to the log: in what was asked for there may be a token."""
+    server, transport = connected(OrchestraFactory(reactor=clock))
+    with captured() as events:
+        server.dataReceived(data)
+    answer = transport.take().decode()
+    assert answer.startswith(f"HTTP/1.1 {status} {reason}\r\n")
+    assert "SECRET" not in answer
+    assert "987654" not in answer
+    assert [(e["status"], e["reason"]) for e in named(events, "refused")] == [(status, reason)]
+
+
+def test_what_autobahn_may_say_some_day_is_not_repeated(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words of its that nobody knows yet are replaced as well."""
+
+    def fail(self: Any) -> None:
+        self.failHandshake("SECRET is not to my liking", 400)
+
+    monkeypatch.setattr(WebSocketServerProtocol, "processHandshake", fail)
+    server, transport = connected(OrchestraFactory(reactor=clock))
+    server.dataReceived(UNCOMMON)
+    assert transport.take().startswith(b"HTTP/1.1 400 the handshake is malformed\r\n")
+    assert "failHandshake" not in vars(server)
+
+
+@pytest.mark.parametrize("data", [request(COMMON), UNCOMMON])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_applications_own_reason_is_told(
+    guarded: OrchestraFactory, data: bytes, later: bool
+) -> None:
+    """It is meant for the client, whoever has read the handshake."""
+    denial = ConnectionDeny(403, "HTTP Host is none of ours")
+    guarded.protocol.answer = Deferred[None]() if later else denial
+    server, transport = connected(guarded)
+    with captured() as events:
+        server.dataReceived(data)
+        if later:
+            guarded.protocol.answer.errback(denial)
+    assert transport.take().startswith(b"HTTP/1.1 403 HTTP Host is none of ours\r\n")
+    assert [event["reason"] for event in named(events, "refused")] == [denial.reason]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SSL.Error([("SSL routines", "", "http request"), ("", "", "c\n")]), "c\\n"),
+        (SSL.Error(), "Error"),
+        (SSL.SysCallError(-1, "Unexpected EOF"), "Unexpected EOF"),
+    ],
+)
+def test_who_speaks_no_tls_is_logged_like_who_is_refused(
+    clock: Clock, error: Exception, reason: str
+) -> None:
+    """With where it came from, so many a second, and as nothing that has failed here."""
+    factory = OrchestraFactory(reactor=clock)
+    with captured() as events:
+        for _ in range(MOVES_PER_SECOND + 7):
+            _, transport = connected(factory)
+            transport.lose(error)
+        clock.advance(1)
+    assert len(named(events, "tls-failed")) == MOVES_PER_SECOND
+    assert named(events, "tls-failed")[0] == {
+        "event": "tls-failed",
+        "peer": "tcp4:127.0.0.1:50000",
+        "reason": reason,
+    }
+    assert named(events, "tls_failures") == [{"event": "tls_failures", "tls_failures": 7}]
+    assert {event["log_level"].name for event in events} == {"info"}
+    assert factory.countConnections == 0
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000, 100_000])
