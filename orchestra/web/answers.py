@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.web.server import Request
 
+from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _WITH = {
     405: ("Allow", METHODS),
     426: ("Upgrade", "websocket"),
     429: ("Retry-After", "1"),
-    503: ("Retry-After", "1"),
 }
 
 
@@ -78,11 +78,15 @@ def refuse(factory: OrchestraFactory, request: Request, peer: str, error: Refuse
 
 def refusal_headers(status: int) -> list[tuple[str, str]]:
     """What goes with the reason of a refusal."""
-    return [
+    headers = [
         ("Content-Type", TEXT),
         ("X-Content-Type-Options", "nosniff"),  # it may repeat what was asked for
-        *([_WITH[status]] if status in _WITH else []),
     ]
+    if status in _WITH:
+        headers.append(_WITH[status])
+    elif status == 503:  # for all who come, and so not for all the same
+        headers.append(("Retry-After", str(round(reconnect_delay()))))
+    return headers
 
 
 def answer_json(request: Request, value: bytes) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.client.events import Event, EventReader
-from orchestra.dialects.event_stream import HEARTBEAT, comment, gap, opening
+from orchestra.dialects.event_stream import HEARTBEAT, farewell, gap, opening
 from orchestra.position import Position
 
 
@@ -149,7 +149,7 @@ def test_what_a_server_says_beside_messages() -> None:
     reader = EventReader()
     assert list(reader.read(opening(1.5, None) + opening(1.5, place))) == []
     assert reader.last_id == "e:7"
-    assert list(reader.read(HEARTBEAT + comment("going away"))) == []
+    assert list(reader.read(HEARTBEAT + farewell("going away", 7.5))) == []
     assert list(reader.read(gap(3, Position("e", 10)))) == [Event("gap", '{"missed": 3}', "e:10")]
 
 
