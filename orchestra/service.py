@@ -20,6 +20,11 @@ from orchestra.websocket.factory import OrchestraFactory
 GRACE = 10.0
 """How long clients may take to leave when the service stops, in seconds."""
 
+DRAIN = 0.0
+"""Over how many seconds clients are closed when the service stops. A client that is closed has
+to have somewhere else to go, and who stops the server to be ready to wait: neither can be known
+here."""
+
 
 class ListenError(Exception):
     """An endpoint cannot be listened on.
@@ -45,6 +50,7 @@ class OrchestraService(Service):
         hub: Hub | OrchestraFactory,
         *endpoints: str | IStreamServerEndpoint,
         grace: float = GRACE,
+        drain: float = DRAIN,
         reactor: Any = None,
     ) -> None:
         """
@@ -52,9 +58,14 @@ class OrchestraService(Service):
             usual ones.
         :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
         :param grace: how many seconds clients may take to leave when the service stops.
+        :param drain: over how many seconds they are closed then, each at another time, while the
+            endpoints are still listened on and whoever comes is told to go elsewhere; see
+            :meth:`OrchestraFactory.drain`. With 0, nothing is listened on any more at once.
         :param reactor: the global one by default.
-        :raises ValueError: if an endpoint string cannot be understood.
+        :raises ValueError: if an endpoint string cannot be understood, or a drain is negative.
         """
+        if not drain >= 0:
+            raise ValueError(f"drain must be 0 or more, not {drain!r}")
         if reactor is None:
             from twisted.internet import reactor
         self.setName("orchestra")
@@ -63,6 +74,7 @@ class OrchestraService(Service):
         self.factory = hub
         self.hub = hub.hub
         self.grace = grace
+        self.drain = drain
         self._endpoints = [
             serverFromString(reactor, e) if isinstance(e, str) else e for e in endpoints
         ]
@@ -87,7 +99,7 @@ class OrchestraService(Service):
             self._listen()
 
     def stopService(self) -> Deferred[None]:
-        """Listen no more, deliver what was published, and see the clients off.
+        """Let nobody in, deliver what was published, see the clients off, and listen no more.
 
         :returns: fires when the last client is gone, or was dropped when the grace was over.
         """
@@ -116,13 +128,18 @@ class OrchestraService(Service):
             self._log.failure("An endpoint cannot be listened on", failure)
 
     async def _stop(self) -> None:
+        if self.drain:  # before that, so that who asks is told
+            await self.factory.drain(self.grace, self.drain)
+        await self._stop_listening()
+        await self.factory.drain(self.grace)
+        self.factory.activity.flush()
+
+    async def _stop_listening(self) -> None:
         listening, self._listening = self._listening, []
         for waiting in listening:
             waiting.cancel()
         ports = [await waiting for waiting in listening]
         await gatherResults([maybeDeferred(port.stopListening) for port in ports if port])
-        await self.factory.drain(self.grace)
-        self.factory.activity.flush()
 
 
 def _describe(address: IAddress) -> str:

@@ -20,7 +20,7 @@ from orchestra.hub import Hub
 from orchestra.observe.runner_log import check_log_format, log_is_hidden, log_observer
 from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
-from orchestra.service import GRACE, ListenError, OrchestraService
+from orchestra.service import DRAIN, GRACE, ListenError, OrchestraService
 from orchestra.settings import CLOSE
 from orchestra.values import OPTIONS, Check, WrongItemError
 from orchestra.websocket.factory import (
@@ -92,6 +92,12 @@ class Options(UsageOptions):
             CLOSE,
             "what becomes of a reader that falls off the history: close (its connection), skip "
             "(on with the oldest message there is) or latest (with the newest)",
+        ],
+        [
+            "drain",
+            None,
+            DRAIN,
+            "seconds over which clients are closed at shutdown, at least ten a second; 0: at once",
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         ["log-format", None, None, "text (the default of twistd) or json, one event per line"],
@@ -258,7 +264,7 @@ def makeService(options: Options) -> IService:
         ping_timeout=options["ping-timeout"],
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
-    service = OrchestraService(factory, *endpoints, grace=options["grace"])
+    service = OrchestraService(factory, *endpoints, grace=options["grace"], drain=options["drain"])
 
     def explain(error: ListenError) -> str:
         words = endpoints[error.endpoint]

@@ -115,6 +115,7 @@ OPTIONS: dict[str, Check] = {
     "compress": flag,
     "origin": each(Origins, origins.ALLOWED),
     "trusted-proxy": each(TrustedProxies, addresses.ALLOWED),
+    "drain": number(0, 3600, "seconds", float),
     "grace": number(0, 3600, "seconds", float),
     "log-format": text,
 }
