@@ -16,8 +16,8 @@ USUAL = 2.0
 """Over how many seconds after that clients come back, if they are few."""
 
 RETURNS = 500
-"""How many clients come back in a second, at the most, if they leave together: few enough for
-those who are there to notice nothing."""
+"""How many clients come back in a second, at the most, if they leave together: half of what a
+server takes in with TLS, and a twentieth without, so that those who are there notice nothing."""
 
 LONGEST = 60.0
 """Over how many seconds they come back at the most, however many they are."""

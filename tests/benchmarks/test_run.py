@@ -67,8 +67,8 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "deliveries.svg").exists()
 
 
-def test_no_more_come_at_once_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many who come together; the others follow, and all of them are let in."""
+def test_more_may_come_at_once_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others follow as there is room, and all of them are let in."""
     monkeypatch.setattr("benchmarks.load.QUEUE", 3)
     with running(SERVERS["orchestra"]) as server, ExitStack() as stack:
         clients = rush(server.port, 20)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 import time
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection as SyncClient
 
 from tests.end_to_end.conftest import Curl
+from tests.end_to_end.proxies import KEEPING, NGINX_TCP, NGINX_USER, Proxy
 from tests.end_to_end.server import PATIENCE, Server, serving
 
 
@@ -87,6 +88,114 @@ def test_while_it_drains(tmp_path: Path, curl: Curl) -> None:
         assert caught.value.response.status_code == 503
         assert any(plays(client) for client in clients)
         assert server.stop(signal.SIGINT) == -signal.SIGINT
+
+
+NGINX = """
+{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
+
+    upstream orchestra {{
+        least_conn;
+        server 127.0.0.1:{one};
+        server 127.0.0.1:{two};
+        keepalive 16;
+    }}
+
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://orchestra;
+            proxy_next_upstream error timeout http_503 non_idempotent;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+        }}
+    }}
+}}
+"""
+
+HAPROXY = """
+defaults
+    mode http
+    option abortonclose
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    timeout tunnel 1h
+
+frontend public
+    bind fd@{listener}
+    default_backend orchestra
+
+backend orchestra
+    balance leastconn
+    option httpchk GET /readyz
+    retries 3
+    retry-on conn-failure empty-response 503
+    option redispatch 1
+    server one 127.0.0.1:{one} check inter 2s fall 1
+    server two 127.0.0.1:{two} check inter 2s fall 1
+"""
+
+
+class Balancer(Proxy):
+    """A proxy in front of two servers, set up as docs/how-to/restart.rst has it."""
+
+    def __init__(self, kind: str, folder: Path, one: int, two: int) -> None:
+        self._two = two
+        super().__init__(kind, folder, one, "")
+
+    def config(self, kind: str, folder: Path, port: int, path: str) -> str:
+        """Its configuration."""
+        return (NGINX if kind == NGINX_TCP else HAPROXY).format(
+            folder=folder,
+            listener=self.listener.fileno(),
+            port=self.port,
+            one=port,
+            two=self._two,
+            user=NGINX_USER,
+        )
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_a_balancer_has_nobody_refused(tmp_path: Path, curl: Curl, kind: str) -> None:
+    """While one of two servers drains, until it is gone, whoever comes is served by the other."""
+    folders = [tmp_path / name for name in ("one", "two", "proxy")]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        serving(folders[0], "--drain=3") as one,
+        serving(folders[1]) as two,
+        closing(Balancer(kind, folders[2], one.port, two.port)) as proxy,
+        ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(proxy.connect(f"/{number}")) for number in range(60)]
+        one.process.send_signal(signal.SIGTERM)
+        one.wait_for(r"Seeing [23]\d clients off in [23]\.\d seconds\.")
+        while one.process.poll() is None:
+            with proxy.connect("/probe") as probe:
+                probe.send("hello")
+                assert probe.recv(timeout=PATIENCE) == "Echo: hello"
+            assert curl.post(proxy.http("/probe"), "hello").status == 200
+            with curl.stream(proxy.http("/probe")) as stream:
+                assert stream.retry
+        assert one.ended() == 0
+        stay = sum(plays(client) for client in clients)
+        assert 20 <= stay <= 40
+        assert [client.close_code for client in clients].count(1001) == 60 - stay
+        assert two.stop() == 0
 
 
 def test_streams_are_told_when_to_come_back(tmp_path: Path, curl: Curl) -> None:
