@@ -98,7 +98,6 @@ class Drain:
             client.close(GOING_AWAY._replace(come_back=reconnect_delay(*self._together)))
 
     def _drop(self) -> None:
-        self._spread.finish()
         self._dropped = len(self._clients)
         self._log.warn(
             "{count} clients did not leave in time and are dropped.",

@@ -149,7 +149,15 @@ def test_what_a_server_says_beside_messages() -> None:
     reader = EventReader()
     assert list(reader.read(opening(1.5, None) + opening(1.5, place))) == []
     assert reader.last_id == "e:7"
+    assert reader.farewell == 0
     assert list(reader.read(HEARTBEAT + farewell("going away", 7.5))) == []
+    assert reader.farewell == 7.5
+    assert list(reader.read(farewell("slow reader", None) + farewell("going away", 7.5))) == []
+    assert (
+        list(reader.read(b"retry: x\nretry: -1\nretry: \xc2\xb2\nretry: %b\n\n" % (b"9" * 99)))
+        == []
+    )
+    assert reader.farewell == 0
     assert list(reader.read(gap(3, Position("e", 10)))) == [Event("gap", '{"missed": 3}', "e:10")]
 
 
