@@ -72,8 +72,7 @@ class OrchestraClient(Service):
     While the service runs, its subscriptions are connected, each by an event stream. When one
     ends, it is made anew after a while, longer each time and never quite as long as that of
     others, nor sooner than the server wants it, and goes on after the last message that was
-    received. Publishing is tried until it is
-    done, with a key by which the server plays it once.
+    received. Publishing is tried until it is done, with a key by which the server plays it once.
 
     It can be subscribed and published before the service starts; that waits until then.
     """

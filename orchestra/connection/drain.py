@@ -111,7 +111,7 @@ class Drain:
         waiting, self._waiting = self._waiting, []
         self._spread.finish()
         self._log.info(
-            "All clients are gone: {left} had left, {closed} were closed, {dropped} dropped.",
+            "All clients are gone: {left} had left, {closed} were closed, {dropped} aborted.",
             event="drained",
             left=self._left,
             closed=self._asked - self._dropped,

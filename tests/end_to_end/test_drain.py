@@ -54,7 +54,7 @@ def test_clients_are_closed_one_after_the_other(tmp_path: Path) -> None:
     assert {note for _, _, heard in found for note in heard} == {"Echo: hello"}
     assert max(len(heard) for _, _, heard in found) == 40
     assert re.search(r"Seeing 40 clients off in 2\.0 seconds\.", server.text)
-    assert re.search(r"All clients are gone: 0 had left, 40 were closed, 0 dropped\.", server.text)
+    assert re.search(r"All clients are gone: 0 had left, 40 were closed, 0 aborted\.", server.text)
     assert "Traceback" not in server.text
 
 
