@@ -35,37 +35,60 @@ PAUSE = 0.001
 AT_ONCE = 64
 """How many handshakes may be under way at the same time."""
 
+QUEUE = 4000
+"""How many may wait to be let in when all come at once. The servers' queues are a little longer:
+whoever finds one full is not heard by the kernel for a second, which is no server's doing."""
+
 _PORTS_PER_ADDRESS = 20_000
 
 
 class Client:
     """One connection: what it has sent and received, and what it could not send yet."""
 
-    def __init__(self, port: int, number: int) -> None:
+    def __init__(self, port: int, number: int, waits: bool = True) -> None:
         """
         :param number: chooses the address, since one has not ports for all.
+        :param waits: whether to wait for the connection and ask for the handshake.
         """
+        self.port = port
         address = f"127.0.0.{1 + number // _PORTS_PER_ADDRESS}"
-        self.socket = socket.create_connection((address, port), timeout=PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(handshake(port))
+        if waits:
+            self.socket = socket.create_connection((address, port), timeout=PATIENCE)
+            self.ask()
+        else:
+            self.socket = socket.socket()
+            self.socket.setblocking(False)
+            self.socket.connect_ex((address, port))
+        self.answer = b""  # to the handshake
         self.sent = 0  # messages
         self.received = 0  # bytes
         self.messages: Stamped | None = None  # what it plays, if it does
         self.echoed = 0  # of those that it has sent
         self.rest = b""
 
+    def ask(self) -> None:
+        """Send the client's side of the handshake."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(handshake(self.port))
+
     def shaken(self) -> None:
-        """Wait for the server's side of the handshake, behind which nothing comes by itself."""
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            more = self.socket.recv(4096)
-            if not more:
-                break
-            answer += more
-        if not answer.startswith(b"HTTP/1.1 101"):
-            raise ConnectionError(f"refused: {answer[:60]!r}")
+        """Wait for the server's side of the handshake."""
+        while not self.take_answer():
+            pass
         self.socket.setblocking(False)
+
+    def take_answer(self) -> bool:
+        """Receive of the server's side of the handshake, behind which nothing comes by itself.
+
+        :returns: whether that was all of it.
+        """
+        more = self.socket.recv(4096)
+        self.answer += more
+        if more and not self.answer.endswith(b"\r\n\r\n"):
+            return False
+        if not self.answer.startswith(b"HTTP/1.1 101"):
+            raise ConnectionError(f"refused: {self.answer[:60]!r}")
+        return True
 
     def play(self, count: int = 1) -> None:
         """Send so many messages, stamped now."""
@@ -89,6 +112,36 @@ def join(port: int, count: int) -> list[Client]:
             clients[number - AT_ONCE].shaken()
     for client in clients[-AT_ONCE:]:
         client.shaken()
+    return clients
+
+
+def rush(port: int, count: int) -> list[Client]:
+    """Connect so many clients, all at once, as far as they can wait: up to :data:`QUEUE`."""
+    poll = select.epoll()
+    clients: list[Client] = []
+    waiting: dict[int, Client] = {}
+
+    def come(number: int) -> None:
+        client = Client(port, number, waits=False)
+        clients.append(client)
+        waiting[client.socket.fileno()] = client
+        poll.register(client.socket, select.EPOLLOUT)
+
+    for number in range(min(count, QUEUE)):
+        come(number)
+    while waiting:
+        ready = poll.poll(PATIENCE, count)
+        if not ready:
+            raise TimeoutError(f"{len(waiting)} clients are not let in")
+        for fd, event in ready:
+            if event & select.EPOLLOUT:
+                waiting[fd].ask()
+                poll.modify(fd, select.EPOLLIN)
+            elif waiting[fd].take_answer():
+                poll.unregister(fd)
+                del waiting[fd]
+                if len(clients) < count:
+                    come(len(clients))
     return clients
 
 
@@ -261,6 +314,40 @@ def connections(port: int, pid: int, clients: int) -> dict[str, float | None]:
     }
 
 
+def storm(port: int, pid: int, clients: int, size: int) -> dict[str, float | None]:
+    """Clients that are all cut off at once, and all come back at once.
+
+    They are back when each has received a message.
+
+    :param size: bytes of payload of that.
+    """
+    cut = Crowd(port, clients, 1, size).clients  # each of which has heard a message
+    used, start = cpu(pid), time.monotonic()
+    for client in cut:
+        client.socket.close()
+    back = rush(port, clients)
+    silent = {client.socket.fileno(): client for client in back}
+    poll = select.epoll()
+    for fd in silent:
+        poll.register(fd, select.EPOLLIN)
+    message = frame(b"x" * size)
+    deadline = time.monotonic() + PATIENCE
+    while silent:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(silent)} clients heard nothing")
+        back[0].send(message)  # again, where one can be let in before it is subscribed
+        while silent and (ready := poll.poll(1.0, clients)):
+            for fd, _ in ready:
+                if not silent[fd].socket.recv(65536):
+                    raise ConnectionError("the server has closed a connection")
+                poll.unregister(fd)
+                del silent[fd]
+    return {
+        "back_s": time.monotonic() - start,
+        "cpu_us_per_reconnect": (cpu(pid) - used) * 1e6 / clients,
+    }
+
+
 def stalled(
     port: int, pid: int, readers: int, megabytes: float, size: int, window: int
 ) -> dict[str, float | None]:
@@ -404,7 +491,7 @@ def idle(port: int, pid: int, clients: int, seconds: float) -> dict[str, float |
 
 JOBS: dict[str, Callable[..., dict[str, float | None]]] = {
     job.__name__: job
-    for job in (saturated, paced, connections, stalled, round_trip, idle, attacked)
+    for job in (saturated, paced, connections, storm, stalled, round_trip, idle, attacked)
 }
 
 

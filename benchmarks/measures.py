@@ -139,6 +139,18 @@ def connections(clients: int) -> Measure:
     )
 
 
+def storm(clients: int) -> Measure:
+    """How long it takes until everybody is back who was cut off, and what that costs."""
+    return Measure(
+        "storm",
+        {"do": "storm", "clients": clients, "size": SIZE},
+        [
+            Figure("back_s", f"storm, until {clients:,} clients are back", "s"),
+            Figure("cpu_us_per_reconnect", "storm, CPU per client", "µs"),
+        ],
+    )
+
+
 def stalled(readers: int, megabytes: float) -> Measure:
     """What readers that never read cost the server and the others."""
     job = {"do": "stalled", "readers": readers, "megabytes": megabytes}
@@ -197,6 +209,7 @@ FULL: Sequence[Measure] = (
     paced(1000, 200, 5.0),
     *(paced(1000, rate, 3.0, in_table=False) for rate in (25, 50, 100, 400, 800, 1600)),
     connections(3000),
+    storm(5000),
     stalled(50, 200),
     round_trip(2.0),
     idle(10000, 60.0),
@@ -206,6 +219,7 @@ SHORT: Sequence[Measure] = (
     paced(1000, 200, 1.5),
     *(paced(1000, rate, 1.0, in_table=False) for rate in (50, 800)),
     connections(1000),
+    storm(1000),
     stalled(50, 40),
     round_trip(0.5),
 )

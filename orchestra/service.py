@@ -26,6 +26,11 @@ from orchestra.websocket.factory import OrchestraFactory
 GRACE = 10.0
 """How long clients may take to leave when the service stops, in seconds."""
 
+DRAIN = 0.0
+"""Over how many seconds clients are closed when the service stops. A client that is closed has
+to have somewhere else to go, and who stops the server to be ready to wait: neither can be known
+here."""
+
 
 class ListenError(Exception):
     """An endpoint cannot be listened on.
@@ -119,6 +124,7 @@ class OrchestraService(ListeningService):
         hub: Hub | OrchestraFactory,
         *endpoints: str | IStreamServerEndpoint,
         grace: float = GRACE,
+        drain: float = DRAIN,
         reactor: Any = None,
     ) -> None:
         """
@@ -126,9 +132,14 @@ class OrchestraService(ListeningService):
             usual ones.
         :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
         :param grace: how many seconds clients may take to leave when the service stops.
+        :param drain: over how many seconds they are closed then, each at another time, while the
+            endpoints are still listened on and whoever comes is told to go elsewhere; see
+            :meth:`OrchestraFactory.drain`. With 0, nothing is listened on any more at once.
         :param reactor: the global one by default.
-        :raises ValueError: if an endpoint string cannot be understood.
+        :raises ValueError: if an endpoint string cannot be understood, or a drain is negative.
         """
+        if not drain >= 0:
+            raise ValueError(f"drain must be 0 or more, not {drain!r}")
         if reactor is None:
             from twisted.internet import reactor
         self.setName("orchestra")
@@ -137,6 +148,7 @@ class OrchestraService(ListeningService):
         self.factory = hub
         self.hub = hub.hub
         self.grace = grace
+        self.drain = drain
         super().__init__(hub, endpoints, reactor)
 
     def startService(self) -> None:
@@ -149,7 +161,7 @@ class OrchestraService(ListeningService):
         super().startService()
 
     def stopService(self) -> Deferred[None]:
-        """Listen no more, deliver what was published, and see the clients off.
+        """Let nobody in, deliver what was published, see the clients off, and listen no more.
 
         :returns: fires when the last client is gone, or was dropped when the grace was over.
         """
@@ -164,6 +176,8 @@ class OrchestraService(ListeningService):
         )
 
     async def _stop(self) -> None:
+        if self.drain:  # before that, so that who asks is told
+            await self.factory.drain(self.grace, self.drain)
         await self.stop_listening()
         await self.factory.drain(self.grace)
         self.factory.activity.flush()

@@ -33,7 +33,7 @@ from orchestra.policy.origins import SAME, Origins
 from orchestra.policy.token_keys import KeyFile
 from orchestra.policy.tokens import TokenPolicy
 from orchestra.process import ProcessService
-from orchestra.service import GRACE, ListenError, OrchestraService
+from orchestra.service import DRAIN, GRACE, ListenError, OrchestraService
 from orchestra.settings import CLOSE
 from orchestra.tls import CHAIN, KEY, CertificateFileError, EndpointCertificate, ServerCertificate
 from orchestra.values import OPTIONS, Check, WrongItemError
@@ -136,6 +136,12 @@ class Options(UsageOptions):
             None,
             "a file with keys, one in each line, with which an application's servers may do "
             "everything (X-API-Key); without tokens, POST takes one",
+        ],
+        [
+            "drain",
+            None,
+            DRAIN,
+            "seconds over which clients are closed at shutdown, at least ten a second; 0: at once",
         ],
         ["grace", None, GRACE, "seconds that clients may take to leave at shutdown"],
         [
@@ -423,7 +429,7 @@ def makeService(options: Options) -> IService:
         log_notes=options["log-notes"] == "on",
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
-    service = OrchestraService(factory, *endpoints, grace=options["grace"])
+    service = OrchestraService(factory, *endpoints, grace=options["grace"], drain=options["drain"])
 
     for_metrics: dict[IStreamServerEndpoint, str] = options["metrics-endpoints"]
 

@@ -169,6 +169,7 @@ OPTIONS: dict[str, Check] = {
     "token-issuer": text,
     "token-cookie": cookie_name,
     "api-key-file": text,
+    "drain": number(0, 3600, "seconds", float),
     "grace": number(0, 3600, "seconds", float),
     "tls-certificate": file(read_chain, CHAIN),
     "tls-key": file(read_key, KEY),

@@ -186,6 +186,55 @@ def test_the_grace_bounds_the_stop(factory: OrchestraFactory, clock: Clock) -> N
     assert client.transport.disconnected
 
 
+def test_draining_comes_before_the_port_is_closed(
+    factory: OrchestraFactory, endpoint: Endpoint, port: Port, clock: Clock
+) -> None:
+    """Who comes meanwhile is told to go elsewhere, those who are there play until it is their
+    turn, and the port is closed when all are gone."""
+    service = OrchestraService(factory, endpoint, drain=5)
+    service.startService()
+    clients = [join(factory) for _ in range(100)]
+    stopped = service.stopService()
+    assert not factory.accepting
+    late = MemoryClient(factory)
+    late.read()
+    assert late.refusal.status_code == 503
+    clock.advance(2.5)
+    there = [client for client in clients if client.read() == [] and client.close_frame is None]
+    assert 49 <= len(there) <= 51
+    there[0].send("still here")
+    clock.advance(0)
+    assert [client.read() for client in there] == [["Echo: still here"]] * len(there)
+    clock.advance(2.5)
+    assert port.stopped is None
+    for client in clients:
+        client.read()
+        assert client.close_frame == (1001, "going away")
+    assert port.stopped is not None
+    assert not stopped.called
+    port.stopped.callback(None)
+    assert stopped.called
+
+
+def test_draining_nobody_takes_no_time(
+    factory: OrchestraFactory, endpoint: Endpoint, port: Port
+) -> None:
+    """However long it may take."""
+    service = OrchestraService(factory, endpoint, drain=3600)
+    service.startService()
+    stopped = service.stopService()
+    assert port.stopped is not None
+    port.stopped.callback(None)
+    assert stopped.called
+
+
+@pytest.mark.parametrize("drain", [-1, float("nan")])
+def test_a_drain_must_be_possible(clock: Clock, drain: float) -> None:
+    """It is refused when the service is made."""
+    with pytest.raises(ValueError, match="drain must be 0 or more, not "):
+        OrchestraService(Hub(), drain=drain, reactor=clock)
+
+
 def test_stopping_before_an_endpoint_listens(factory: OrchestraFactory) -> None:
     """An endpoint that is still at it is told to give up, and nothing is left over."""
     service = OrchestraService(factory, Endpoint(Deferred))

@@ -54,7 +54,7 @@ def test_the_defaults() -> None:
     assert isinstance(endpoint, TCP4ServerEndpoint)
     assert endpoint._port == 8080
     service = server(options)
-    assert service.grace == 10
+    assert (service.grace, service.drain) == (10, 0)
     assert service.hub.retention == Retention()
     factory = service.factory
     assert factory.activity.log_notes
@@ -94,6 +94,7 @@ def test_every_option_arrives() -> None:
             "--history-bytes=1000",
             "--history-age=1.5",
             "--slow-reader=skip",
+            "--drain=1.5",
             "--grace=0",
             "--log-notes=off",
         )
@@ -124,7 +125,7 @@ def test_every_option_arrives() -> None:
     assert service.factory.maxFramePayloadSize == 2000
     assert service.hub.retention == Retention(10, 1000, 1.5)
     assert service.hub.slow_reader == "skip"
-    assert service.grace == 0
+    assert (service.grace, service.drain) == (0, 1.5)
 
 
 def test_where_to_listen() -> None:

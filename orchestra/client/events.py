@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _END_OF_LINE = re.compile(rb"\r\n|\r|\n")
+_MILLISECONDS = re.compile("[0-9]{1,9}")
 
 
 class Event(NamedTuple):
@@ -34,6 +35,9 @@ class EventReader:
         """
         self.last_id = ""
         """The last id that was seen, whether with an event or alone."""
+        self.farewell = 0.0
+        """After how many seconds the server wants us back, if that was the last that it said. What
+        it says when a stream begins, with an id, is for clients that draw no delay themselves."""
         self._limit = limit
         self._line: list[bytes] = []  # what has come of it
         self._size = 0  # of that, and of the data that waits for the event's end
@@ -83,6 +87,7 @@ class EventReader:
         fields, lines = self._fields, self._data
         self._fields, self._data, self._size = {}, [], 0
         self.last_id = fields.get("id", self.last_id)
+        self.farewell = int(fields.get("retry", 0)) / 1000 if "id" not in fields else 0.0
         if not lines:
             return None
         return Event(fields.get("event", ""), "\n".join(lines), self.last_id, fields.get("base64"))
@@ -93,6 +98,10 @@ class EventReader:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
-        elif name in ("event", "base64") or (name == "id" and "\0" not in value):
+        elif (
+            name in ("event", "base64")
+            or (name == "id" and "\0" not in value)
+            or (name == "retry" and _MILLISECONDS.fullmatch(value))
+        ):
             self._fields[name] = value
         return name == "data"

@@ -80,6 +80,11 @@ class Stream(Protocol):
         self._reader = EventReader()
         self._timer: IDelayedCall | None = None
 
+    @property
+    def farewell(self) -> float:
+        """After how many seconds the server wants us back; 0 if it did not say so at the end."""
+        return self._reader.farewell
+
     def connectionMade(self) -> None:
         """Begin to read."""
         self._timer = self._reactor.callLater(self._silence, self._too_silent)

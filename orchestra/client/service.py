@@ -71,8 +71,8 @@ class OrchestraClient(Service):
 
     While the service runs, its subscriptions are connected, each by an event stream. When one
     ends, it is made anew after a while, longer each time and never quite as long as that of
-    others, and goes on after the last message that was received. Publishing is tried until it is
-    done, with a key by which the server plays it once.
+    others, nor sooner than the server wants it, and goes on after the last message that was
+    received. Publishing is tried until it is done, with a key by which the server plays it once.
 
     It can be subscribed and published before the service starts; that waits until then.
     """
@@ -238,7 +238,7 @@ class OrchestraClient(Service):
             subscription.failed += 1  # until it says where it is
             wait = 0.0
             try:
-                await self._read(subscription, url)
+                wait = min(await self._read(subscription, url), self._silence)
             except _PERMANENT:
                 raise
             except Exception as error:
@@ -253,7 +253,8 @@ class OrchestraClient(Service):
             delay = self._retry_policy(subscription.failed)
             await deferLater(self._reactor, max(wait, delay))
 
-    async def _read(self, subscription: Subscription, url: str) -> None:
+    async def _read(self, subscription: Subscription, url: str) -> float:
+        # Until it ends; after how many seconds the server wants us back.
         headers = Headers({"Accept": ["text/event-stream"], "Cache-Control": ["no-cache"]})
         if subscription.received is not None:
             headers.setRawHeaders("Last-Event-ID", [str(subscription.received)])
@@ -269,6 +270,7 @@ class OrchestraClient(Service):
         stream.closed.addCallback(lambda _: self._streams.discard(stream))
         response.deliverBody(stream)
         await stream.done
+        return stream.farewell
 
     # Publishing.
 

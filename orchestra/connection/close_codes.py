@@ -13,6 +13,8 @@ class Close(NamedTuple):
 
     code: int
     reason: str
+    come_back: float | None = None
+    """After how many seconds the client is best to come back, where its dialect can tell it."""
 
 
 GOING_AWAY = Close(1001, "going away")

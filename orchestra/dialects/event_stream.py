@@ -86,9 +86,12 @@ def moves_missed(missed: int | None) -> bytes:
     return f"event: presence\ndata: {json.dumps({'missed': missed})}\n\n".encode()
 
 
-def comment(text: str) -> bytes:
-    """A comment, for whoever looks at the stream.
+def farewell(reason: str, retry: float | None) -> bytes:
+    """What a stream ends with: a comment, for whoever looks at it.
 
-    :param text: one line.
+    :param reason: one line.
+    :param retry: after how many seconds the client is to come back, if that is not what it was
+        told at the beginning.
     """
-    return f": {text}\n\n".encode()
+    when = "" if retry is None else f"retry: {round(1000 * retry)}\n"
+    return f"{when}: {reason}\n\n".encode()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.web.server import Request
 
+from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _WITH = {
     405: ("Allow", METHODS),
     426: ("Upgrade", "websocket"),
     429: ("Retry-After", "1"),
-    503: ("Retry-After", "1"),
 }
 
 
@@ -83,12 +83,17 @@ def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:
 
     :param challenge: what it takes to prove who one is (RFC 9110 section 11.6.1).
     """
-    return [
+    headers = [
         ("Content-Type", TEXT),
         ("X-Content-Type-Options", "nosniff"),  # an application may say anything
-        *([_WITH[status]] if status in _WITH else []),
-        *([("WWW-Authenticate", challenge)] if status == 401 else []),
     ]
+    if status in _WITH:
+        headers.append(_WITH[status])
+    elif status == 401:
+        headers.append(("WWW-Authenticate", challenge))
+    elif status == 503:  # for all who come, and so not for all the same
+        headers.append(("Retry-After", str(round(reconnect_delay()))))
+    return headers
 
 
 def answer_json(request: Request, value: bytes) -> bytes:

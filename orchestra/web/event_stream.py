@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from random import uniform
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Protocol, connectionDone
@@ -20,22 +19,19 @@ from orchestra.dialects.event_stream import (
     HEARTBEAT,
     EventEncoding,
     MoveEncoding,
-    comment,
+    farewell,
     gap,
     moves_missed,
     opening,
 )
 from orchestra.interfaces import IOutlet
 from orchestra.observe.activity import ConnectionKind
+from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.position import Position
 from orchestra.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
-
-RETRY = 1.0, 3.0
-"""Between how many seconds after its end clients come back to a stream. Each is told another
-number, so that they do not come all at once."""
 
 HEADERS = {
     "Content-Type": CONTENT_TYPE,
@@ -89,7 +85,7 @@ class EventStream(Client, Protocol):
             "Connection: close",
         ]
         head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("iso-8859-1")
-        self.write(head + opening(uniform(*RETRY), subscriber.position))
+        self.write(head + opening(reconnect_delay(), subscriber.position))
         if self.target.presence is not None:
             self._watcher = _Watcher(self)
         self._set_heartbeat()
@@ -141,7 +137,7 @@ class EventStream(Client, Protocol):
         if self._closed is None:
             self._closed = close
             self._stop()
-            self.write(comment(close.reason))
+            self.write(farewell(close.reason, close.come_back))
             self._outflow.close()
             timeout = self.factory.closeHandshakeTimeout
             if timeout:
@@ -163,7 +159,7 @@ class EventStream(Client, Protocol):
         self._stop()
         if self._backstop is not None:
             self._backstop.cancel()
-        code, text = (None, None) if self._closed is None else self._closed
+        code, text = (None, None) if self._closed is None else self._closed[:2]
         self.leave(code, text)
 
 

@@ -47,11 +47,6 @@ class OrchestraSite(Site):
         hand_over(transport, channel)
         channel.dataReceived(data)
 
-    def close_idle(self) -> None:
-        """Close the connections on which nothing is being served, and the others after that."""
-        for channel in tuple(self.channels):
-            channel.close_idle()
-
 
 class _Root(Resource):
     """All URLs of the server."""

@@ -9,14 +9,15 @@ from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.drain import Drain
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.connection.undecided import Undecided
@@ -220,7 +221,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self.hindrances: set[str] = set()
         """Why no clients should be sent here though the server runs, each in a few words: put in
         by whoever knows of one, taken out when it is over. Clients that come are let in."""
-        self._drained: list[Deferred[None]] = []
+        self._drain = Drain(self.reactor, self.clients)
         self.site = OrchestraSite(self)
         """What serves requests for anything but a WebSocket."""
 
@@ -341,6 +342,8 @@ class OrchestraFactory(WebSocketServerFactory):
         self.activity.joined(
             client.peer, client.target.channel, len(self.clients), client.connection_kind
         )
+        if not self.accepting:  # it was let in before that
+            self._drain.joined(client)
 
     def unregister(self, client: Client, code: int | None, reason: str | None) -> None:
         """Forget a client whose connection is gone; one that never was registered is no news.
@@ -361,10 +364,7 @@ class OrchestraFactory(WebSocketServerFactory):
             reason or "",
             client.connection_kind,
         )
-        if not self.clients:
-            drained, self._drained = self._drained, []
-            for waiting in drained:
-                waiting.callback(None)
+        self._drain.left(client)
 
     def encoding(self, window_bits: int = 0, channel: str = MAIN) -> IEncoding:
         """What the subscribers of clients share, so that each message is framed once for all.
@@ -467,26 +467,22 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         return self.hub.publish(channel, payload, isBinary)
 
-    def drain(self, grace: float) -> Deferred[None]:
+    def drain(self, grace: float, spread: float = 0.0) -> Deferred[None]:
         """Let nobody in any more and see everybody off.
 
-        Each client gets what was published so far and is closed with 1001. Who is still there
-        when the grace is over is dropped.
+        Each client plays and hears until it is closed with 1001, after all that was published
+        before. Connections that are no client's are closed when nothing is being served on them.
+        Who is still there when the grace is over is dropped.
 
-        :param grace: seconds.
+        :param grace: seconds that clients have to leave in once the last one is closed.
+        :param spread: seconds over which they are closed, each at another time: fewer, if there
+            are less than :data:`orchestra.connection.drain.PACE` clients for each of them.
         :returns: fires when the last client is gone.
         """
         self.accepting = False
         self.hub.flush()  # once for all, rather than once for each client that finishes
-        self.site.close_idle()
-        for client in tuple(self.clients):
-            client.close(GOING_AWAY)
-        if not self.clients:
-            return succeed(None)
-        drained: Deferred[None] = Deferred()
-        self._drained.append(drained)
-        timer = self.reactor.callLater(grace, self._abort_all)
-        return drained.addCallback(lambda _: timer.cancel() if timer.active() else None)
+        idle = [channel.close_idle for channel in self.site.channels]
+        return self._drain.start(idle, grace, spread)
 
     def report(self, failure: Failure, what: str) -> None:
         """Log what an application's own code raised, and what it was that failed."""
@@ -496,15 +492,6 @@ class OrchestraFactory(WebSocketServerFactory):
 
     def _report(self, error: Exception, what: str) -> None:
         self.report(Failure(error), what)
-
-    def _abort_all(self) -> None:
-        self._log.warn(
-            "{count} clients did not leave in time and are dropped.",
-            event="aborted",
-            count=len(self.clients),
-        )
-        for client in tuple(self.clients):
-            client.abort()
 
 
 def _burst(settings: ChannelSettings) -> float:

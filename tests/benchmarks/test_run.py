@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.attacks import ATTACKS, READY
+from benchmarks.load import rush
 from benchmarks.measures import (
     attacked,
     connections,
@@ -20,6 +22,7 @@ from benchmarks.measures import (
     round_trip,
     saturated,
     stalled,
+    storm,
 )
 from benchmarks.servers import ROOT, SERVERS, Server, missing, running
 
@@ -27,6 +30,7 @@ TINY = (
     saturated(12, 0.2),
     paced(12, 100, 0.3),
     connections(20),
+    storm(20),
     stalled(2, 2),
     round_trip(0.1),
     idle(5, 0.2),
@@ -52,6 +56,8 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert values["paced-12-100"]["delivered"] == pytest.approx(1.0)
     assert values["paced-12-100"]["p50_ms"] > 0
     assert values["connections"]["kib_per_connection"] >= 0
+    assert values["storm"]["back_s"] > 0
+    assert values["storm"]["cpu_us_per_reconnect"] >= 0
     assert values["stalled"]["slowdown"] > 0
     assert values["round-trip"]["p50_us"] > 0
     assert values["idle"]["core_percent"] >= 0
@@ -59,6 +65,17 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert values[attack]["times_quiet"] > 0
     assert set(written["machine"]) == {"cpu", "cores", "kernel", "python"}
     assert (tmp_path / "deliveries.svg").exists()
+
+
+def test_more_may_come_at_once_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others follow as there is room, and all of them are let in."""
+    monkeypatch.setattr("benchmarks.load.QUEUE", 3)
+    with running(SERVERS["orchestra"]) as server, ExitStack() as stack:
+        clients = rush(server.port, 20)
+        for client in clients:
+            stack.enter_context(client.socket)
+    assert len(clients) == 20
+    assert all(client.answer.startswith(b"HTTP/1.1 101") for client in clients)
 
 
 def test_every_attack_begins() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.client.events import Event, EventReader
-from orchestra.dialects.event_stream import HEARTBEAT, comment, gap, opening
+from orchestra.dialects.event_stream import HEARTBEAT, farewell, gap, opening
 from orchestra.position import Position
 
 
@@ -149,7 +149,15 @@ def test_what_a_server_says_beside_messages() -> None:
     reader = EventReader()
     assert list(reader.read(opening(1.5, None) + opening(1.5, place))) == []
     assert reader.last_id == "e:7"
-    assert list(reader.read(HEARTBEAT + comment("going away"))) == []
+    assert reader.farewell == 0
+    assert list(reader.read(HEARTBEAT + farewell("going away", 7.5))) == []
+    assert reader.farewell == 7.5
+    assert list(reader.read(farewell("slow reader", None) + farewell("going away", 7.5))) == []
+    assert (
+        list(reader.read(b"retry: x\nretry: -1\nretry: \xc2\xb2\nretry: %b\n\n" % (b"9" * 99)))
+        == []
+    )
+    assert reader.farewell == 0
     assert list(reader.read(gap(3, Position("e", 10)))) == [Event("gap", '{"missed": 3}', "e:10")]
 
 

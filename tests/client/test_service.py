@@ -179,6 +179,27 @@ def test_it_goes_on_where_the_stream_began(
     assert stage.request().headers["last-event-id"] == "e:7"
 
 
+@pytest.mark.parametrize(("milliseconds", "seconds"), [(7500, 7.5), (10**8, SILENCE)])
+def test_it_comes_back_when_the_server_wants_it(
+    client: OrchestraClient, stage: Stage, clock: Clock, milliseconds: int, seconds: float
+) -> None:
+    """As a stream's last word: of many who were sent away each comes at another time. What it says
+    at the beginning is not for one that draws a delay itself."""
+    client.subscribe("strings")
+    request = stage.request()
+    request.begin(b"retry: 3000\nid: e:7\n\n")
+    request.cut()
+    clock.advance(1)
+    request = stage.request()
+    request.begin(b"retry: 3000\nid: e:7\n\n")
+    request.send(b"retry: %d\n: going away\n\n" % milliseconds)
+    request.cut()
+    clock.advance(seconds - 0.1)
+    assert stage.requests() == []
+    clock.advance(0.1)
+    assert stage.request().headers["last-event-id"] == "e:7"
+
+
 def test_it_goes_on_after_a_gap(client: OrchestraClient, stage: Stage, clock: Clock) -> None:
     """Whoever was told that messages are missing is not told again."""
     told: list[object] = []

@@ -15,7 +15,7 @@ from orchestra.dialects.event_stream import (
     HEARTBEAT,
     EventEncoding,
     MoveEncoding,
-    comment,
+    farewell,
     gap,
     moves_missed,
     opening,
@@ -157,6 +157,6 @@ def test_moves_are_events_without_a_place() -> None:
 def test_comments_are_nothing_to_a_page() -> None:
     """A heartbeat and a farewell are no events, and have no place."""
     reader = EventReader()
-    assert reader.feed(HEARTBEAT + comment("going away") + HEARTBEAT) == []
+    assert reader.feed(HEARTBEAT + farewell("going away", None) + HEARTBEAT) == []
     assert reader.comments == ["", "going away", ""]
     assert (reader.retry, reader.last_event_id) == (None, "")

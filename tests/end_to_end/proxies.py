@@ -51,6 +51,9 @@ http {{
 }}
 """
 
+NGINX_USER = "user root;" if os.geteuid() == 0 else ""
+"""Or its workers would be nobody, whom pytest's folders are closed to."""
+
 HTTP_1_1 = """
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;
@@ -110,24 +113,26 @@ class Proxy(Place):
         self._command = [_binary("nginx" if is_nginx else "haproxy")]
         self._command += ["-e", "stderr", "-c"] if is_nginx else ["-db", "-f"]
         self._command.append(f"{folder}/config")
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
-        config = (NGINX if is_nginx else HAPROXY).format(
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        Path(folder, "config").write_text(self.config(kind, folder, port, path))
+        self.start()
+
+    def config(self, kind: str, folder: Path, port: int, path: str) -> str:
+        """Its configuration."""
+        return (HAPROXY if kind == HAPROXY_TCP else NGINX).format(
             folder=folder,
-            listener=self._listener.fileno(),
+            listener=self.listener.fileno(),
             port=self.port,
             upstream=f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}",
-            # Or its workers would be nobody, whom pytest's folders are closed to.
-            user="user root;" if is_nginx and os.geteuid() == 0 else "",
+            user=NGINX_USER,
             version=HTTP_1_0 if kind == NGINX_OLD else HTTP_1_1,
         )
-        Path(folder, "config").write_text(config)
-        self.start()
 
     def start(self) -> None:
         """Let it live."""
-        listener = self._listener.fileno()
+        listener = self.listener.fileno()
         self._process = subprocess.Popen(
             self._command,
             env={**os.environ, "NGINX": f"{listener};"},  # in which nginx looks for its sockets
@@ -144,7 +149,7 @@ class Proxy(Place):
         """End it for good."""
         if self._process.poll() is None:
             self.kill()
-        self._listener.close()
+        self.listener.close()
 
 
 def _binary(name: str) -> str:

@@ -658,7 +658,7 @@ def test_a_channel_has_so_many_places(serve: Serve) -> None:
     stream, client = EventSource(factory, "/strings"), join(factory, "/strings")
     refused = WebClient(factory).get("/strings", **STREAM)
     assert (refused.status, refused.text) == (503, "the channel is full\n")
-    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["retry-after"] in ("1", "2", "3")
     late = MemoryClient(factory, "/strings")
     late.read()
     assert late.refusal.status_code == 503

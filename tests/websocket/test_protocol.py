@@ -208,7 +208,7 @@ def test_nobody_is_let_in_while_the_server_stops(factory: OrchestraFactory) -> N
     client = MemoryClient(factory)
     client.read()
     assert client.refusal.status_code == 503
-    assert client.refusal.headers["Retry-After"] == "1"
+    assert 1 <= int(client.refusal.headers["Retry-After"]) <= 3
 
 
 def test_a_client_that_closes_is_answered_in_kind(factory: OrchestraFactory, clock: Clock) -> None:
