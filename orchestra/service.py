@@ -8,12 +8,11 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from orchestra.accepting import prepare
+from orchestra.accepting import endpoint_from_string, prepare
 from orchestra.hub import Hub
 from orchestra.websocket.factory import OrchestraFactory
 
@@ -45,6 +44,7 @@ class OrchestraService(Service):
         hub: Hub | OrchestraFactory,
         *endpoints: str | IStreamServerEndpoint,
         grace: float = GRACE,
+        reuse_port: bool = False,
         reactor: Any = None,
     ) -> None:
         """
@@ -52,8 +52,10 @@ class OrchestraService(Service):
             usual ones.
         :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
         :param grace: how many seconds clients may take to leave when the service stops.
+        :param reuse_port: whether other processes may listen on the same ports. The endpoints have
+            to be strings then; see :func:`orchestra.accepting.endpoint_from_string`.
         :param reactor: the global one by default.
-        :raises ValueError: if an endpoint string cannot be understood.
+        :raises ValueError: if an endpoint string cannot be understood, or a port cannot be shared.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -63,8 +65,11 @@ class OrchestraService(Service):
         self.factory = hub
         self.hub = hub.hub
         self.grace = grace
+        if reuse_port and not all(isinstance(e, str) for e in endpoints):
+            raise ValueError("reuse_port: goes only with endpoints that are strings")
         self._endpoints = [
-            serverFromString(reactor, e) if isinstance(e, str) else e for e in endpoints
+            endpoint_from_string(reactor, e, reuse_port) if isinstance(e, str) else e
+            for e in endpoints
         ]
         self._listening: list[Deferred[IListeningPort | None]] = []
 
@@ -86,6 +91,13 @@ class OrchestraService(Service):
         if not self._listening:
             self._listen()
 
+    def listening(self) -> Deferred[bool]:
+        """Wait until it is known whether the service, once started, listens on all its endpoints.
+
+        :returns: fires with whether it does.
+        """
+        return gatherResults(self._listening).addCallback(all)
+
     def stopService(self) -> Deferred[None]:
         """Listen no more, deliver what was published, and see the clients off.
 
@@ -101,8 +113,7 @@ class OrchestraService(Service):
                 failure = listening.result
                 listening.addErrback(lambda _: None)
                 raise ListenError(endpoint, failure.value)
-            listening.addCallbacks(self._opened, self._failed)
-            self._listening.append(listening)
+            self._listening.append(listening.addCallbacks(self._opened, self._failed))
 
     def _opened(self, port: IListeningPort) -> IListeningPort:
         prepare(port, self.factory)

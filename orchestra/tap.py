@@ -7,12 +7,12 @@ import sys
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from orchestra import __version__
+from orchestra.accepting import NotSharedError, endpoint_from_string
 from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
@@ -105,6 +105,11 @@ class Options(UsageOptions):
     ]
 
     optFlags: ClassVar = [
+        [
+            "reuse-port",
+            None,
+            "let other processes listen on the same ports, each with channels of its own",
+        ],
         ["compress", None, "compress messages for clients that offer it (permessage-deflate)"],
         ["check-config", None, "check the options and the file of --config, and exit"],
     ]
@@ -227,9 +232,12 @@ class Options(UsageOptions):
         for words, text in wanted:
             try:
                 description = f"tcp:{text}" if text.isdigit() else text
-                endpoints[serverFromString(reactor, description)] = words
+                endpoint = endpoint_from_string(reactor, description, self["reuse-port"])
+            except NotSharedError as error:
+                raise UsageError(f"{words}: with reuse-port, {error}") from None
             except Exception as error:  # each kind of endpoint has errors of its own
                 raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
+            endpoints[endpoint] = words
         return endpoints
 
 
