@@ -13,10 +13,12 @@ from types import FrameType
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import gatherResults
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from orchestra.service import ListenError
+from orchestra.service import ListenError, OrchestraService
+from orchestra.systemd import Notifier
 
 _log = Logger()
 
@@ -94,8 +96,10 @@ class ProcessService(MultiService):
     """The root of a server process.
 
     It raises the number of open files, relaxes the garbage collector, keeps to a clock that does
-    not jump, gives the application its log observer, and makes SIGTERM and SIGINT an orderly end
-    with exit status 0.
+    not jump, gives the application its log observer, tells systemd how it is, and makes SIGTERM
+    and SIGINT an orderly end with exit status 0.
+
+    :ivar notifier: what tells systemd.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class ProcessService(MultiService):
         self._explain = explain
         self._observer = observer
         self._log_is_hidden = log_is_hidden
+        self.notifier = Notifier(reactor)
 
     def setServiceParent(self, parent: Any) -> None:
         """Become part of an application, and bring the log observer along."""
@@ -143,6 +148,15 @@ class ProcessService(MultiService):
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
             super().startService()
+        self._reactor.callWhenRunning(self._tell_when_ready)
+
+    def stopService(self) -> Any:
+        """Tell that the process is about to end, and see the clients off.
+
+        :returns: a Deferred that fires when all services have stopped.
+        """
+        self.notifier.stopping()
+        return super().stopService()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -160,6 +174,18 @@ class ProcessService(MultiService):
         # The reactor's own handlers end the process by the signal, with its status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+
+    def _tell_when_ready(self) -> None:
+        services = [service for service in self if isinstance(service, OrchestraService)]
+        listening = gatherResults([service.listening() for service in services])
+
+        def tell(all_listen: list[bool]) -> None:
+            if all(all_listen):
+                self.notifier.ready(
+                    lambda: f"clients: {sum(len(s.factory.clients) for s in services)}"
+                )
+
+        listening.addCallback(tell)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # The second signal finds no handler and ends the process at once.

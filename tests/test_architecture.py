@@ -31,7 +31,7 @@ FLOORS = (
     ("tap",),
     ("config",),
     ("values",),
-    ("process",),
+    ("process", "systemd"),
     ("service", "accepting", "client"),
     ("websocket",),
     ("web",),
