@@ -53,27 +53,15 @@ class NotSharedError(ValueError):
     """There is no port at an endpoint that processes could share."""
 
 
-def endpoint_from_string(
-    reactor: Any, description: str, reuse_port: bool = False
-) -> IStreamServerEndpoint:
-    """An endpoint by Twisted's string for it.
+class SharedPorts:
+    """Stands for the reactor where an endpoint listens on a port that processes are to share.
 
-    :param reuse_port: whether other processes of the same user may listen on the same port, if
-        all of them say so (``SO_REUSEPORT``, socket(7)). Linux spreads the connections over them.
-    :raises ValueError: if the string cannot be understood.
-    :raises NotSharedError: if processes cannot share what it stands for.
+    ::
+
+        endpoint = SSL4ServerEndpoint(SharedPorts(reactor), 8443, certificate)
+
+    It can do nothing but that, so that an endpoint without a port fails.
     """
-    ports = _SharedPorts(reactor) if reuse_port else reactor
-    endpoint: IStreamServerEndpoint = serverFromString(ports, description)
-    if reuse_port and not isinstance(
-        endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
-    ):
-        raise NotSharedError("processes can share only a port: tcp:, tcp6: or ssl:")
-    return endpoint
-
-
-class _SharedPorts:
-    """What the endpoints for ports need of a reactor; others may listen on the same ports."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -81,6 +69,7 @@ class _SharedPorts:
     def listenTCP(
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
+        """Listen as :meth:`IReactorTCP.listenTCP` does."""
         shared = _SharedPort(port, factory, backlog, interface, self._reactor)
         shared.startListening()
         return shared
@@ -93,6 +82,7 @@ class _SharedPorts:
         backlog: int = 50,
         interface: str = "",
     ) -> IListeningPort:
+        """Listen as :meth:`IReactorSSL.listenSSL` does."""
         wrapped = TLSMemoryBIOFactory(contextFactory, False, factory)
         return self.listenTCP(port, wrapped, backlog, interface)
 
@@ -102,3 +92,22 @@ class _SharedPort(Port):
         created: socket.socket = super().createInternetSocket()
         created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return created
+
+
+def endpoint_from_string(
+    reactor: Any, description: str, reuse_port: bool = False
+) -> IStreamServerEndpoint:
+    """An endpoint by Twisted's string for it.
+
+    :param reuse_port: whether other processes of the same user may listen on the same port, if
+        all of them say so (``SO_REUSEPORT``, socket(7)). Linux spreads the connections over them.
+    :raises ValueError: if the string cannot be understood.
+    :raises NotSharedError: if processes cannot share what it stands for.
+    """
+    ports = SharedPorts(reactor) if reuse_port else reactor
+    endpoint: IStreamServerEndpoint = serverFromString(ports, description)
+    if reuse_port and not isinstance(
+        endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
+    ):
+        raise NotSharedError("processes can share only a port: tcp:, tcp6: or ssl:")
+    return endpoint

@@ -53,7 +53,8 @@ class OrchestraService(Service):
         :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
         :param grace: how many seconds clients may take to leave when the service stops.
         :param reuse_port: whether other processes may listen on the same ports. The endpoints have
-            to be strings then; see :func:`orchestra.accepting.endpoint_from_string`.
+            to be strings then, each for a port; :class:`orchestra.accepting.SharedPorts` does the
+            same for endpoints of other kinds.
         :param reactor: the global one by default.
         :raises ValueError: if an endpoint string cannot be understood, or a port cannot be shared.
         """
@@ -66,7 +67,7 @@ class OrchestraService(Service):
         self.hub = hub.hub
         self.grace = grace
         if reuse_port and not all(isinstance(e, str) for e in endpoints):
-            raise ValueError("reuse_port: goes only with endpoints that are strings")
+            raise ValueError("reuse_port goes only with endpoints that are strings")
         self._endpoints = [
             endpoint_from_string(reactor, e, reuse_port) if isinstance(e, str) else e
             for e in endpoints
