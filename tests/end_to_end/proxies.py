@@ -16,73 +16,15 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.server import Place
+from tests.end_to_end.server import Place, Server
 
-NGINX = """
-{user}
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    map $http_upgrade $connection_upgrade {{
-        default upgrade;
-        '' '';
-    }}
-    upstream orchestra {{
-        server {upstream};
-        keepalive 1;
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://orchestra;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            {version}
-        }}
-    }}
-}}
-"""
-
-HTTP_1_1 = """
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-"""
-"""What nginx has to be told for WebSockets, and for connections to the server that it keeps."""
-
-HTTP_1_0 = "proxy_http_version 1.0;"
-"""What nginx speaks for as long as it is told nothing, up to version 1.29.6."""
-
-HAPROXY = """
-defaults
-    mode http
-    option forwardfor
-    option abortonclose
-    http-reuse always
-    timeout connect 10s
-    timeout client 60s
-    timeout server 60s
-    timeout tunnel 60s
-frontend public
-    bind fd@{listener}
-    default_backend orchestra
-backend orchestra
-    server orchestra {upstream}
-"""
-"""It would not notice that who listens to a stream has left before there is more to send, if it
-were not told to."""
+DEPLOY = Path(__file__).parents[2] / "deploy"
+"""Where the configurations are that the documentation shows, and that are run here."""
 
 NGINX_TCP = "nginx"
 NGINX_UNIX = "nginx to a UNIX socket"
 NGINX_OLD = "nginx with HTTP/1.0"
+"""What nginx speaks for as long as it is told nothing, up to version 1.29.6."""
 HAPROXY_TCP = "HAProxy"
 
 KEEPING = (NGINX_TCP, HAPROXY_TCP)
@@ -108,42 +50,78 @@ class Proxy(Place):
         """
         is_nginx = kind != HAPROXY_TCP
         self._command = [_binary("nginx" if is_nginx else "haproxy")]
-        self._command += ["-e", "stderr", "-c"] if is_nginx else ["-db", "-f"]
+        self._command += ["-e", "stderr", "-g", "daemon off;", "-c"] if is_nginx else ["-db", "-f"]
         self._command.append(f"{folder}/config")
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        config = (NGINX if is_nginx else HAPROXY).format(
-            folder=folder,
-            listener=self._listener.fileno(),
-            port=self.port,
-            upstream=f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}",
-            # Or its workers would be nobody, whom pytest's folders are closed to.
-            user="user root;" if is_nginx and os.geteuid() == 0 else "",
-            version=HTTP_1_0 if kind == NGINX_OLD else HTTP_1_1,
-        )
+        if is_nginx:
+            upstream = f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}"
+            config = self._nginx(folder, upstream, is_old=kind == NGINX_OLD)
+        else:
+            config = self._haproxy(port)
         Path(folder, "config").write_text(config)
         self.start()
 
     def start(self) -> None:
         """Let it live."""
         listener = self._listener.fileno()
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             self._command,
             env={**os.environ, "NGINX": f"{listener};"},  # in which nginx looks for its sockets
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             pass_fds=[listener],
             start_new_session=True,
         )
+        self.output = Server(process)
+        """Its processes, as far as they write logs."""
+
+    def _nginx(self, folder: Path, upstream: str, is_old: bool) -> str:
+        paths = "".join(
+            f"{kind}_temp_path {folder}/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        changes = {
+            # Its workers would be nobody else, whom pytest's folders are closed to.
+            "user www-data;": "user root;" if os.geteuid() == 0 else "",
+            "worker_processes auto;": "",
+            "/run/nginx.pid": f"{folder}/nginx.pid",
+            "/var/log/nginx/error.log": "/dev/stdout",
+            "/var/log/nginx/access.log": "/dev/stdout",
+            "http {": f"http {{ {paths}",
+            "listen 80;": f"listen 127.0.0.1:{self.port};",
+            "listen [::]:80;": "",
+            "server 127.0.0.1:8080;": f"server {upstream};",
+        }
+        if is_old:
+            changes["proxy_http_version 1.1;"] = "proxy_http_version 1.0;"
+            changes["proxy_set_header Upgrade $http_upgrade;"] = ""
+            changes["proxy_set_header Connection $connection_upgrade;"] = ""
+        return _changed("nginx.conf", changes)
+
+    def _haproxy(self, port: int) -> str:
+        changes = {
+            "log /dev/log local0": "log stdout format raw local0",
+            "user haproxy": "",
+            "group haproxy": "",
+            "chroot /var/lib/haproxy": "",
+            "bind :::80 v4v6": f"bind fd@{self._listener.fileno()}",
+            "server orchestra 127.0.0.1:8080": f"server orchestra 127.0.0.1:{port}",
+        }
+        return _changed("haproxy.cfg", changes)
 
     def kill(self) -> None:
         """End it at once, with all its workers."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        os.killpg(self.output.process.pid, signal.SIGKILL)
+        self.output.ended()
+        assert self.output.process.stdout is not None
+        self.output.process.stdout.close()
 
     def close(self) -> None:
         """End it for good."""
-        if self._process.poll() is None:
-            self.kill()
+        self.kill()
         self._listener.close()
 
 
@@ -152,6 +130,15 @@ def _binary(name: str) -> str:
     if binary is None:
         pytest.skip(f"{name} is not installed")
     return binary
+
+
+def _changed(name: str, changes: dict[str, str]) -> str:
+    # What is shown, with nothing changed but where things are, and for whom they are.
+    text = (DEPLOY / name).read_text()
+    for shown, run in changes.items():
+        assert text.count(shown) == 1, f"{name} has {shown!r} {text.count(shown)} times"
+        text = text.replace(shown, run)
+    return text
 
 
 @contextmanager
