@@ -253,7 +253,7 @@ def start(clock: Clock, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.mark.usefixtures("_handlers")
 def test_it_is_ready_when_all_endpoints_listen(systemd: Systemd, start: Start) -> None:
-    """Not before the last of them does, nor before the reactor runs; the status counts clients."""
+    """Not before the last of them does; the status counts the clients."""
     late: Deferred[IListeningPort] = Deferred()
     port = Port(IPv4Address("TCP", "127.0.0.1", 8080))
     root, factory = start(succeed(port), late)
@@ -264,6 +264,13 @@ def test_it_is_ready_when_all_endpoints_listen(systemd: Systemd, start: Start) -
     client.vanish()
     root.stopService()
     assert systemd.told() == ["STOPPING=1"]
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_it_is_ready_when_the_reactor_runs(systemd: Systemd, start: Start) -> None:
+    """Before that nobody would be let in, and a signal would not be an orderly end."""
+    start(succeed(Port(IPv4Address("TCP", "127.0.0.1", 8080))))
+    assert systemd.told() == ["READY=1\nSTATUS=clients: 0"]
 
 
 @pytest.mark.usefixtures("_handlers")
