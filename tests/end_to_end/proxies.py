@@ -35,6 +35,16 @@ UPGRADING = (*KEEPING, NGINX_UNIX)
 
 PROXIES = (*UPGRADING, NGINX_OLD)
 
+# What is a comment unless there are several servers.
+_SHARING = {
+    NGINX_TCP: {"# hash $uri": "hash $uri", "# server 127.0.0.1:8081": "server 127.0.0.1:8081"},
+    HAPROXY_TCP: {
+        "# balance uri": "balance uri",
+        "# hash-type": "hash-type",
+        "# server another": "server another",
+    },
+}
+
 
 class Proxy(Place):
     """A proxy in processes of its own, which can be killed and started again.
@@ -43,10 +53,11 @@ class Proxy(Place):
     between its death and its next life waits.
     """
 
-    def __init__(self, kind: str, folder: Path, port: int, path: str) -> None:
+    def __init__(self, kind: str, folder: Path, port: int, path: str, another: int) -> None:
         """
         :param port: where it finds the server.
         :param path: the UNIX socket where it finds it as well.
+        :param another: where there is another server, for some of the channels; 0 for nowhere.
         """
         is_nginx = kind != HAPROXY_TCP
         self._command = [_binary("nginx" if is_nginx else "haproxy")]
@@ -57,10 +68,14 @@ class Proxy(Place):
         self.port = self._listener.getsockname()[1]
         if is_nginx:
             upstream = f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}"
-            config = self._nginx(folder, upstream, is_old=kind == NGINX_OLD)
+            changes = self._nginx(folder, upstream, is_old=kind == NGINX_OLD)
         else:
-            config = self._haproxy(port)
-        Path(folder, "config").write_text(config)
+            changes = self._haproxy(port)
+        if another:
+            changes |= _SHARING[kind]
+            changes["127.0.0.1:8081"] = f"127.0.0.1:{another}"
+        text = (DEPLOY / ("nginx.conf" if is_nginx else "haproxy.cfg")).read_text()
+        Path(folder, "config").write_text(_changed(text, changes))
         self.start()
 
     def start(self) -> None:
@@ -78,7 +93,7 @@ class Proxy(Place):
         self.output = Server(process)
         """Its processes, as far as they write logs."""
 
-    def _nginx(self, folder: Path, upstream: str, is_old: bool) -> str:
+    def _nginx(self, folder: Path, upstream: str, is_old: bool) -> dict[str, str]:
         paths = "".join(
             f"{kind}_temp_path {folder}/{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -99,10 +114,10 @@ class Proxy(Place):
             changes["proxy_http_version 1.1;"] = "proxy_http_version 1.0;"
             changes["proxy_set_header Upgrade $http_upgrade;"] = ""
             changes["proxy_set_header Connection $connection_upgrade;"] = ""
-        return _changed("nginx.conf", changes)
+        return changes
 
-    def _haproxy(self, port: int) -> str:
-        changes = {
+    def _haproxy(self, port: int) -> dict[str, str]:
+        return {
             "log /dev/log local0": "log stdout format raw local0",
             "user haproxy": "",
             "group haproxy": "",
@@ -110,7 +125,6 @@ class Proxy(Place):
             "bind :::80 v4v6": f"bind fd@{self._listener.fileno()}",
             "server orchestra 127.0.0.1:8080": f"server orchestra 127.0.0.1:{port}",
         }
-        return _changed("haproxy.cfg", changes)
 
     def kill(self) -> None:
         """End it at once, with all its workers."""
@@ -132,19 +146,20 @@ def _binary(name: str) -> str:
     return binary
 
 
-def _changed(name: str, changes: dict[str, str]) -> str:
+def _changed(text: str, changes: dict[str, str]) -> str:
     # What is shown, with nothing changed but where things are, and for whom they are.
-    text = (DEPLOY / name).read_text()
     for shown, run in changes.items():
-        assert text.count(shown) == 1, f"{name} has {shown!r} {text.count(shown)} times"
+        assert text.count(shown) == 1, f"it has {shown!r} {text.count(shown)} times"
         text = text.replace(shown, run)
     return text
 
 
 @contextmanager
-def proxying(kind: str, folder: Path, port: int, path: str = "") -> Iterator[Proxy]:
-    """Run a proxy in front of the server until the block is left."""
-    proxy = Proxy(kind, folder, port, path)
+def proxying(
+    kind: str, folder: Path, port: int, path: str = "", another: int = 0
+) -> Iterator[Proxy]:
+    """Run a proxy in front of the server, or of two, until the block is left."""
+    proxy = Proxy(kind, folder, port, path, another)
     try:
         yield proxy
     finally:

@@ -215,6 +215,26 @@ def test_queries_are_not_logged(tmp_path: Path, curl: Curl, kind: str) -> None:
     assert "secret" not in proxy.output.text
 
 
+@pytest.mark.parametrize("kind", KEEPING)
+def test_each_channel_is_in_one_process(tmp_path: Path, curl: Curl, kind: str) -> None:
+    """All its clients hear each other, whatever else is in their URLs; and both have channels."""
+    trust = "--trusted-proxy=127.0.0.1"
+    with (
+        serving(tmp_path, "--prefix=one", trust) as one,
+        serving(tmp_path, "--prefix=another", trust) as another,
+        proxying(kind, tmp_path, one.port, another=another.port) as proxy,
+    ):
+        prefixes = set()
+        for number in range(20):
+            path = f"/channel-{number}"
+            with proxy.connect(path) as alice, proxy.connect(path + "?last=1") as bob:
+                assert curl.post(proxy.http(path), "").status == 200
+                heard = alice.recv(timeout=PATIENCE)
+                assert bob.recv(timeout=PATIENCE) == heard
+                prefixes.add(heard)
+        assert prefixes == {"one", "another"}
+
+
 def test_haproxy_sends_clients_where_they_are_served(tmp_path: Path, curl: Curl) -> None:
     """It asks a server whether it is ready, and has 503 for clients as long as none is."""
     port = free_port()

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,21 @@ def tool(name: str) -> str:
 
 
 def command() -> list[str]:
-    """What the unit starts, with the twistd of this environment."""
+    """What the unit starts, with the twistd of this environment.
+
+    It may not write code in memory, as MemoryDenyWriteExecute= has it, where the kernel can forbid
+    that without systemd (PR_SET_MDWE, since Linux 6.3).
+    """
     (start,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "orchestra.service").read_text(), re.M)
     _, *arguments = shlex.split(start)
-    return [TWISTD, *arguments]
+    forbid = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); "
+    return [
+        sys.executable,
+        "-c",
+        forbid + "os.execv(sys.argv[1], sys.argv[1:])",
+        TWISTD,
+        *arguments,
+    ]
 
 
 @pytest.fixture
