@@ -105,7 +105,12 @@ def endpoint_from_string(
     :raises NotSharedError: if processes cannot share what it stands for.
     """
     ports = SharedPorts(reactor) if reuse_port else reactor
-    endpoint: IStreamServerEndpoint = serverFromString(ports, description)
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(ports, description)
+    except LookupError:
+        if description.startswith("systemd:"):  # Twisted tells only the index, or the name
+            raise ValueError("systemd has handed over no such socket") from None
+        raise
     if reuse_port and not isinstance(
         endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
     ):

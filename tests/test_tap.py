@@ -190,7 +190,14 @@ def test_a_port_can_be_shared() -> Any:
         (["--listen=ssl:1:privateKey=/none"], ["--listen ssl:1", "/none", "must be a Twisted"]),
         (["--reuse-port", "--listen=unix:/tmp/a"], ["--listen unix:/tmp/a: with reuse", "tcp6:"]),
         (["--reuse-port", "--listen=tcp:http"], ["--listen tcp:http", "must be a Twisted"]),
-        (["--listen=systemd:domain=INET:index=0"], ["--listen systemd", "must be a Twisted"]),
+        (
+            ["--listen=systemd:domain=INET:index=0"],
+            ["--listen systemd", "no such socket; must be"],
+        ),
+        (
+            ["--listen=systemd:domain=INET:name=web"],
+            ["--listen systemd", "no such socket; must be"],
+        ),
         (["--tempo=120"], ["option --tempo not recognized", "--help"]),
         (["--port"], ["option --port requires argument", "--help"]),
         (["allegro"], ["'allegro'", "only options are allowed", "--help"]),
