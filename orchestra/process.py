@@ -14,13 +14,14 @@ from types import FrameType
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from orchestra.memory import Needs, memory
-from orchestra.service import ListenError
+from orchestra.service import ListenError, OrchestraService
+from orchestra.systemd import Notifier
 
 _log = Logger()
 
@@ -137,9 +138,11 @@ class ProcessService(MultiService):
     """The root of a server process.
 
     It raises the number of open files, relaxes the garbage collector, tells what there is memory
-    for, keeps to a clock that does not jump, gives the application its log observer, and makes
-    SIGTERM and SIGINT an orderly end with exit status 0. On SIGHUP it reads again what can be,
-    and goes on in any case.
+    for, keeps to a clock that does not jump, gives the application its log observer, tells systemd
+    how it is, and makes SIGTERM and SIGINT an orderly end with exit status 0. On SIGHUP it reads
+    again what can be, and goes on in any case.
+
+    :ivar notifier: what tells systemd.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class ProcessService(MultiService):
         self._log_is_hidden = log_is_hidden
         self._needs = needs
         self._reloads = reloads
+        self.notifier = Notifier(reactor)
 
     def setServiceParent(self, parent: Any) -> None:
         """Become part of an application, and bring the log observer along."""
@@ -197,12 +201,14 @@ class ProcessService(MultiService):
         self._reactor.callWhenRunning(self._take_signals)
         with self._explained():
             super().startService()
+        self._reactor.callWhenRunning(self._tell_when_ready)
 
     def stopService(self) -> Deferred[None]:
-        """Stop one service after the other, the last one first.
+        """Stop one service after the other, the last one first, after systemd was told.
 
         So those that came before, as the metrics do, are still there while clients are seen off.
         """
+        self.notifier.stopping()
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop_services())
 
@@ -219,19 +225,23 @@ class ProcessService(MultiService):
             _log.info("Received SIGHUP; there is nothing to reload.", event="reload")
             return
         _log.info("Received SIGHUP, reloading.", event="reload")
-        for reload in self._reloads:
-            try:
-                line = reload()
-            except (OSError, ValueError) as error:
-                _log.error(
-                    "Reloading failed, all stays as it was: {reason}",
-                    event="reload-failed",
-                    reason=str(error),
-                )
-            except Exception:
-                _log.failure("Reloading failed", event="reload-failed")
-            else:
-                _log.info("{line}", event="reloaded", line=line)
+        with self.notifier.reloading():
+            for reload in self._reloads:
+                self._reload(reload)
+
+    def _reload(self, reload: Callable[[], str]) -> None:
+        try:
+            line = reload()
+        except (OSError, ValueError) as error:
+            _log.error(
+                "Reloading failed, all stays as it was: {reason}",
+                event="reload-failed",
+                reason=str(error),
+            )
+        except Exception:
+            _log.failure("{what}", event="failed", what="Reloading failed")
+        else:
+            _log.info("{line}", event="reloaded", line=line)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -251,6 +261,18 @@ class ProcessService(MultiService):
             signal.signal(number, self._stop)
         # By default it would end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+
+    def _tell_when_ready(self) -> None:
+        services = [service for service in self if isinstance(service, OrchestraService)]
+        listening = gatherResults([service.listening() for service in services])
+
+        def tell(all_listen: list[bool]) -> None:
+            if all(all_listen):
+                self.notifier.ready(
+                    lambda: f"clients: {sum(len(s.factory.clients) for s in services)}"
+                )
+
+        listening.addCallback(tell)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # The second signal finds no handler and ends the process at once.

@@ -9,7 +9,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -19,7 +18,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from orchestra.accepting import prepare
+from orchestra.accepting import endpoint_from_string, prepare
 from orchestra.hub import Hub
 from orchestra.websocket.factory import OrchestraFactory
 
@@ -53,15 +52,22 @@ class ListeningService(Service):
         listener: IProtocolFactory,
         endpoints: Iterable[str | IStreamServerEndpoint],
         reactor: Any,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         """
         :param listener: what makes the protocols of the connections.
         :param endpoints: where to listen, as endpoints or as Twisted's endpoint strings.
-        :raises ValueError: if an endpoint string cannot be understood.
+        :param reuse_port: whether other processes may listen on the same ports. The endpoints have
+            to be strings then.
+        :raises ValueError: if an endpoint string cannot be understood, or a port cannot be shared.
         """
+        if reuse_port and not all(isinstance(e, str) for e in endpoints):
+            raise ValueError("reuse_port goes only with endpoints that are strings")
         self._listener = listener
         self._endpoints = [
-            serverFromString(reactor, e) if isinstance(e, str) else e for e in endpoints
+            endpoint_from_string(reactor, e, reuse_port) if isinstance(e, str) else e
+            for e in endpoints
         ]
         self._listening: list[Deferred[IListeningPort | None]] = []
 
@@ -82,6 +88,13 @@ class ListeningService(Service):
         if not self._listening:
             self._listen()
 
+    def listening(self) -> Deferred[bool]:
+        """Wait until it is known whether the service, once started, listens on all its endpoints.
+
+        :returns: fires with whether it does.
+        """
+        return gatherResults(self._listening).addCallback(all)
+
     def opened(self, port: IListeningPort) -> None:
         """Learn of a port that is listened on now."""
         raise NotImplementedError
@@ -101,8 +114,7 @@ class ListeningService(Service):
                 failure = listening.result
                 listening.addErrback(lambda _: None)
                 raise ListenError(endpoint, failure.value)
-            listening.addCallbacks(self._opened, self._failed)
-            self._listening.append(listening)
+            self._listening.append(listening.addCallbacks(self._opened, self._failed))
 
     def _opened(self, port: IListeningPort) -> IListeningPort:
         self.opened(port)
@@ -125,6 +137,7 @@ class OrchestraService(ListeningService):
         *endpoints: str | IStreamServerEndpoint,
         grace: float = GRACE,
         drain: float = DRAIN,
+        reuse_port: bool = False,
         reactor: Any = None,
     ) -> None:
         """
@@ -135,8 +148,12 @@ class OrchestraService(ListeningService):
         :param drain: over how many seconds they are closed then, each at another time, while the
             endpoints are still listened on and whoever comes is told to go elsewhere; see
             :meth:`OrchestraFactory.drain`. With 0, nothing is listened on any more at once.
+        :param reuse_port: whether other processes may listen on the same ports. The endpoints have
+            to be strings then, each for a port; :class:`orchestra.accepting.SharedPorts` does the
+            same for endpoints of other kinds.
         :param reactor: the global one by default.
-        :raises ValueError: if an endpoint string cannot be understood, or a drain is negative.
+        :raises ValueError: if an endpoint string cannot be understood, a port cannot be shared, or
+            a drain is negative.
         """
         if not drain >= 0:
             raise ValueError(f"drain must be 0 or more, not {drain!r}")
@@ -149,7 +166,7 @@ class OrchestraService(ListeningService):
         self.hub = hub.hub
         self.grace = grace
         self.drain = drain
-        super().__init__(hub, endpoints, reactor)
+        super().__init__(hub, endpoints, reactor, reuse_port=reuse_port)
 
     def startService(self) -> None:
         """Let clients in; listen, unless that is done already.

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, serverFromString
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from orchestra import __version__
+from orchestra.accepting import NotSharedError, SharedPorts, endpoint_from_string
 from orchestra.config import Config, ConfigError
 from orchestra.dialects.raw import PREFIX
 from orchestra.history import Retention
@@ -169,6 +170,11 @@ class Options(UsageOptions):
     ]
 
     optFlags: ClassVar = [
+        [
+            "reuse-port",
+            None,
+            "let other processes listen on the same ports, each with channels of its own",
+        ],
         ["compress", None, "compress messages for clients that offer it (permessage-deflate)"],
         ["check-config", None, "check the options and the file of --config, and exit"],
     ]
@@ -349,26 +355,32 @@ class Options(UsageOptions):
 
         endpoints: dict[IStreamServerEndpoint, str] = {}
         certificate = self._certificate()
+        ports = SharedPorts(reactor) if self["reuse-port"] else reactor
         if self["port"] is not None or not self["listen"]:
             port = DEFAULT_PORT if self["port"] is None else self["port"]
             endpoint: IStreamServerEndpoint
             if certificate is None:
-                endpoint = TCP4ServerEndpoint(reactor, port)
+                endpoint = TCP4ServerEndpoint(ports, port)
             else:
-                endpoint = SSL4ServerEndpoint(reactor, port, certificate)
+                endpoint = SSL4ServerEndpoint(ports, port, certificate)
             endpoints[endpoint] = self._words("port", port)
         for text in self["listen"]:
             words = self._words("listen", text)
-            endpoints[self._endpoint(words, f"tcp:{text}" if text.isdigit() else text)] = words
+            text = f"tcp:{text}" if text.isdigit() else text
+            endpoints[self._endpoint(words, text, self["reuse-port"])] = words
         return endpoints
 
-    def _endpoint(self, words: str, description: str) -> IStreamServerEndpoint:
+    def _endpoint(
+        self, words: str, description: str, reuse_port: bool = False
+    ) -> IStreamServerEndpoint:
         from twisted.internet import reactor
 
         try:
-            endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+            endpoint = endpoint_from_string(reactor, description, reuse_port)
             if isinstance(endpoint, SSL4ServerEndpoint):
                 self["certificates"].append(EndpointCertificate(endpoint, description))
+        except NotSharedError as error:
+            raise UsageError(f"{words}: with reuse-port, {error}") from None
         except Exception as error:  # each kind of endpoint has errors of its own
             raise UsageError(f"{words}: {_one_line(error)}; must be {_ENDPOINTS}") from None
         return endpoint

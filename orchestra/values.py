@@ -161,6 +161,7 @@ OPTIONS: dict[str, Check] = {
     "ping-interval": _SECONDS,
     "ping-timeout": _SECONDS,
     "compress": flag,
+    "reuse-port": flag,
     "origin": each(Origins, origins.ALLOWED),
     "trusted-proxy": each(TrustedProxies, addresses.ALLOWED),
     "token-key-file": text,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import txaio
 from twisted.internet.task import Clock
+
+from tests.notify import Systemd
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +37,11 @@ def clock() -> Iterator[Clock]:
     before, txaio.config.loop = txaio.config.loop, clock
     yield clock
     txaio.config.loop = before
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """A service manager, of which only those know that are given its environment."""
+    systemd = Systemd(str(tmp_path / "notify"))
+    yield systemd
+    systemd.close()

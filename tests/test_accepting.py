@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Port
 
-from orchestra.accepting import FEW, MANY, QUEUE, prepare
+from orchestra.accepting import (
+    FEW,
+    MANY,
+    QUEUE,
+    NotSharedError,
+    endpoint_from_string,
+    prepare,
+)
 from orchestra.websocket.factory import OrchestraFactory
+from tests.end_to_end.server import tls_endpoint
 from tests.memory import join
 
 
@@ -80,3 +94,39 @@ def test_it_is_still_a_port(port: Port, clock: Clock) -> None:
     other = object()
     prepare(other, OrchestraFactory(reactor=clock))
     assert type(other) is object
+
+
+def tcp(folder: Path) -> str:
+    return "tcp:0:interface=127.0.0.1"
+
+
+def tcp6(folder: Path) -> str:
+    return "tcp6:0:interface=\\:\\:1"
+
+
+def ssl(folder: Path) -> str:
+    return tls_endpoint(folder)[0]
+
+
+@pytest.mark.parametrize("kind", [tcp, tcp6, ssl])
+@pytest_twisted.inlineCallbacks
+def test_a_port_is_shared(kind: Callable[[Path], str], tmp_path: Path) -> Any:
+    """Those who say so can listen on the same port, and nobody else can; it is a port like any."""
+    text = kind(tmp_path)
+    first = yield endpoint_from_string(reactor, text, reuse_port=True).listen(Nobody())
+    again = text.replace(":0:", f":{first.getHost().port}:", 1)
+    second = yield endpoint_from_string(reactor, again, reuse_port=True).listen(Nobody())
+    assert first.getHost() == second.getHost()
+    assert isinstance(second, Port)
+    with pytest.raises(CannotListenError):
+        yield endpoint_from_string(reactor, again).listen(Nobody())
+    yield first.stopListening()
+    yield second.stopListening()
+
+
+@pytest.mark.parametrize("text", ["unix:/tmp/a", "stdio:"])
+def test_what_is_no_port_cannot_be_shared(text: str) -> None:
+    """Whoever asks for that is told, instead of two processes that get in each other's way."""
+    endpoint_from_string(reactor, text)
+    with pytest.raises(NotSharedError, match="only a port: tcp:, tcp6: or ssl:"):
+        endpoint_from_string(reactor, text, reuse_port=True)

@@ -32,7 +32,7 @@ FLOORS = (
     ("tap",),
     ("config",),
     ("values",),
-    ("process",),
+    ("process", "systemd"),
     ("metrics",),
     ("memory",),
     ("service", "accepting", "client"),

@@ -6,6 +6,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def test_the_sdist(fresh: Path, built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     install_again(fresh, sdist)
     assert check(fresh).startswith(str(fresh))
+
+
+def test_the_sdist_has_what_operators_copy(built: Path) -> None:
+    """The units, the configurations of proxies and the Dockerfile are in it."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()} <= files
 
 
 def test_the_folder(fresh: Path, checkout: Path) -> None:

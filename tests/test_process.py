@@ -10,12 +10,16 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import pytest
 from twisted.application.service import Application, Service
+from twisted.internet.address import IPv4Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent
@@ -28,8 +32,12 @@ from orchestra.process import (
     raise_open_files,
     relax_collector,
 )
-from orchestra.service import ListenError
+from orchestra.service import ListenError, OrchestraService
+from orchestra.websocket.factory import OrchestraFactory
 from tests.events import captured, lines, named
+from tests.memory import join
+from tests.notify import Systemd
+from tests.test_service import Endpoint, Port
 
 ENDPOINT = TCP4ServerEndpoint(MemoryReactorClock(), 8080)
 
@@ -47,6 +55,10 @@ class Reactor(MemoryReactorClock):
     """A reactor that can be told to stop."""
 
     stopped = 0
+
+    def begin(self) -> None:
+        for hook, args, kwargs in self.whenRunningHooks:
+            hook(*args, **kwargs)
 
     def callFromThread(self, call: Callable[..., object], *args: object, **kwargs: object) -> None:
         call(*args, **kwargs)
@@ -174,8 +186,7 @@ def test_a_signal_stops_the_reactor(number: signal.Signals) -> None:
     service = ProcessService(reactor)
     service.startService()
     assert signal.getsignal(number) != service._stop
-    for hook, args, kwargs in reactor.whenRunningHooks:
-        hook(*args, **kwargs)
+    reactor.begin()
     with captured() as events:
         os.kill(os.getpid(), number)
     assert reactor.stopped == 1
@@ -316,3 +327,65 @@ def test_services_stop_one_after_the_other() -> None:
     assert stopped == ["third", "second", "first"]
     assert all_stopped.called
     assert [event["log_failure"].type for event in events] == [RuntimeError]
+
+
+Start: TypeAlias = Callable[..., tuple[ProcessService, OrchestraFactory]]
+
+
+@pytest.fixture
+def start(clock: Clock, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a process that systemd watches, with a server that listens on some endpoints."""
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.environ["NOTIFY_SOCKET"])
+    reactor = Reactor()
+    root = ProcessService(reactor)
+    factory = OrchestraFactory(reactor=clock)
+
+    def start(*results: Deferred[IListeningPort]) -> tuple[ProcessService, OrchestraFactory]:
+        endpoints = [Endpoint(lambda result=result: result) for result in results]
+        OrchestraService(factory, *endpoints, reactor=clock).setServiceParent(root)
+        root.privilegedStartService()
+        root.startService()
+        assert systemd.told() == []
+        reactor.begin()
+        return root, factory
+
+    yield start
+    root.notifier._socket.close()
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_it_is_ready_when_all_endpoints_listen(systemd: Systemd, start: Start) -> None:
+    """Not before the last of them does; the status counts the clients."""
+    late: Deferred[IListeningPort] = Deferred()
+    port = Port(IPv4Address("TCP", "127.0.0.1", 8080))
+    root, factory = start(succeed(port), late)
+    client = join(factory)
+    assert systemd.told() == []
+    late.callback(port)
+    assert systemd.told() == ["READY=1\nSTATUS=clients: 1"]
+    client.vanish()
+    root.stopService()
+    assert systemd.told() == ["STOPPING=1"]
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_it_is_ready_when_the_reactor_runs(systemd: Systemd, start: Start) -> None:
+    """Before that nobody would be let in, and a signal would not be an orderly end."""
+    start(succeed(Port(IPv4Address("TCP", "127.0.0.1", 8080))))
+    assert systemd.told() == ["READY=1\nSTATUS=clients: 0"]
+
+
+@pytest.mark.usefixtures("_handlers")
+@pytest.mark.parametrize("does_it_fail", [True, False])
+def test_it_is_not_ready_without_an_endpoint(
+    systemd: Systemd, start: Start, does_it_fail: bool
+) -> None:
+    """Whether an endpoint fails late, or the process is stopped before it listens."""
+    late: Deferred[IListeningPort] = Deferred()
+    root, _ = start(late)
+    with captured():
+        if does_it_fail:
+            late.errback(CannotListenError("", 8080, OSError("in use")))
+        else:
+            root.stopService()
+    assert systemd.told() == ([] if does_it_fail else ["STOPPING=1"])

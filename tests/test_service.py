@@ -120,6 +120,24 @@ def test_it_listens_without_privileges(factory: OrchestraFactory, endpoint: Endp
     assert endpoint.factories == [factory]
 
 
+@pytest_twisted.inlineCallbacks
+def test_two_services_share_a_port() -> Any:
+    """If both say so. Endpoints that are no strings have made up their minds already."""
+    first = OrchestraService(Hub(), "tcp:0:interface=127.0.0.1", reuse_port=True)
+    first.startService()
+    (port,) = (waiting.result for waiting in first._listening)
+    place = f"tcp:{port.getHost().port}:interface=127.0.0.1"
+    with pytest.raises(ListenError, match="in use"):
+        OrchestraService(Hub(), place).startService()
+    second = OrchestraService(Hub(), place, reuse_port=True)
+    second.startService()
+    assert (yield second.listening())
+    yield first.stopService()
+    yield second.stopService()
+    with pytest.raises(ValueError, match="only with endpoints that are strings"):
+        OrchestraService(Hub(), place, Endpoint(Deferred), reuse_port=True)
+
+
 def test_a_place_that_is_taken_is_an_error(factory: OrchestraFactory, endpoint: Endpoint) -> None:
     """The caller of the start learns which endpoint cannot be listened on, and why."""
     taken = Endpoint(lambda: fail(CannotListenError("", 8080, OSError("in use"))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_twisted
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.application.service import IServiceMaker
@@ -13,6 +15,7 @@ from twisted.internet.endpoints import (
     TCP4ServerEndpoint,
     UNIXServerEndpoint,
 )
+from twisted.internet.protocol import Factory
 from twisted.plugin import getPlugins
 
 import orchestra
@@ -161,6 +164,19 @@ def test_metrics() -> None:
     assert isinstance(only, OrchestraService)
 
 
+@pytest_twisted.inlineCallbacks
+def test_a_port_can_be_shared() -> Any:
+    """With --reuse-port a second server may listen where the first one does."""
+    port = parse("--reuse-port", "--listen=tcp:0:interface=127.0.0.1")
+    (endpoint,) = port["endpoints"]
+    first = yield endpoint.listen(Factory())
+    text = f"--listen=tcp:{first.getHost().port}:interface=127.0.0.1"
+    (endpoint,) = parse("--reuse-port", text)["endpoints"]
+    second = yield endpoint.listen(Factory())
+    yield first.stopListening()
+    yield second.stopListening()
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -209,7 +225,16 @@ def test_metrics() -> None:
         (["--listen=nonsense:1"], ["--listen nonsense:1", "Unknown endpoint type", "tcp:8080"]),
         (["--listen=tcp:http"], ["--listen tcp:http", "must be a Twisted endpoint"]),
         (["--listen=ssl:1:privateKey=/none"], ["--listen ssl:1", "/none", "must be a Twisted"]),
-        (["--listen=systemd:domain=INET:index=0"], ["--listen systemd", "must be a Twisted"]),
+        (["--reuse-port", "--listen=unix:/tmp/a"], ["--listen unix:/tmp/a: with reuse", "tcp6:"]),
+        (["--reuse-port", "--listen=tcp:http"], ["--listen tcp:http", "must be a Twisted"]),
+        (
+            ["--listen=systemd:domain=INET:index=0"],
+            ["--listen systemd", "no such socket; must be"],
+        ),
+        (
+            ["--listen=systemd:domain=INET:name=web"],
+            ["--listen systemd", "no such socket; must be"],
+        ),
         (["--tempo=120"], ["option --tempo not recognized", "--help"]),
         (["--port"], ["option --port requires argument", "--help"]),
         (["allegro"], ["'allegro'", "only options are allowed", "--help"]),
@@ -229,9 +254,6 @@ def test_what_is_wrong_is_said_in_one_line(arguments: list[str], parts: list[str
 
 class TestTLS:
     """A certificate is all that it takes for the port to speak TLS."""
-
-    # Twisted's own way with pyOpenSSL.
-    pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
     @pytest.fixture
     def issuer(self, tmp_path: Path) -> Issuer:

@@ -36,7 +36,6 @@ from tests.events import captured, lines, named
 from tests.memory import MemoryTransport
 
 # Twisted's own way with pyOpenSSL.
-pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
 
 class Echo(Protocol):

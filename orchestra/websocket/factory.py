@@ -476,7 +476,7 @@ class OrchestraFactory(WebSocketServerFactory):
 
         :param grace: seconds that clients have to leave in once the last one is closed.
         :param spread: seconds over which they are closed, each at another time: fewer, if there
-            are less than :data:`orchestra.connection.drain.PACE` clients for each of them.
+            are less than ten clients for each of them.
         :returns: fires when the last client is gone.
         """
         self.accepting = False

@@ -16,76 +16,18 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.server import Place
+from tests.end_to_end.server import Place, Server
 
-NGINX = """
-{user}
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    map $http_upgrade $connection_upgrade {{
-        default upgrade;
-        '' '';
-    }}
-    upstream orchestra {{
-        server {upstream};
-        keepalive 1;
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://orchestra;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            {version}
-        }}
-    }}
-}}
-"""
+DEPLOY = Path(__file__).parents[2] / "deploy"
+"""Where the configurations are that the documentation shows, and that are run here."""
 
 NGINX_USER = "user root;" if os.geteuid() == 0 else ""
 """Or its workers would be nobody, whom pytest's folders are closed to."""
 
-HTTP_1_1 = """
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-"""
-"""What nginx has to be told for WebSockets, and for connections to the server that it keeps."""
-
-HTTP_1_0 = "proxy_http_version 1.0;"
-"""What nginx speaks for as long as it is told nothing, up to version 1.29.6."""
-
-HAPROXY = """
-defaults
-    mode http
-    option forwardfor
-    option abortonclose
-    http-reuse always
-    timeout connect 10s
-    timeout client 60s
-    timeout server 60s
-    timeout tunnel 60s
-frontend public
-    bind fd@{listener}
-    default_backend orchestra
-backend orchestra
-    server orchestra {upstream}
-"""
-"""It would not notice that who listens to a stream has left before there is more to send, if it
-were not told to."""
-
 NGINX_TCP = "nginx"
 NGINX_UNIX = "nginx to a UNIX socket"
 NGINX_OLD = "nginx with HTTP/1.0"
+"""What nginx speaks for as long as it is told nothing, up to version 1.29.6."""
 HAPROXY_TCP = "HAProxy"
 
 KEEPING = (NGINX_TCP, HAPROXY_TCP)
@@ -96,6 +38,16 @@ UPGRADING = (*KEEPING, NGINX_UNIX)
 
 PROXIES = (*UPGRADING, NGINX_OLD)
 
+# What is a comment unless there are several servers.
+_SHARING = {
+    NGINX_TCP: {"# hash $uri": "hash $uri", "# server 127.0.0.1:8081": "server 127.0.0.1:8081"},
+    HAPROXY_TCP: {
+        "# balance uri": "balance uri",
+        "# hash-type": "hash-type",
+        "# server another": "server another",
+    },
+}
+
 
 class Proxy(Place):
     """A proxy in processes of its own, which can be killed and started again.
@@ -104,51 +56,92 @@ class Proxy(Place):
     between its death and its next life waits.
     """
 
-    def __init__(self, kind: str, folder: Path, port: int, path: str) -> None:
+    def __init__(self, kind: str, folder: Path, port: int, path: str, another: int) -> None:
         """
         :param port: where it finds the server.
         :param path: the UNIX socket where it finds it as well.
+        :param another: where there is another server, for some of the channels; 0 for nowhere.
         """
         is_nginx = kind != HAPROXY_TCP
         self._command = [_binary("nginx" if is_nginx else "haproxy")]
-        self._command += ["-e", "stderr", "-c"] if is_nginx else ["-db", "-f"]
+        self._command += ["-e", "stderr", "-g", "daemon off;", "-c"] if is_nginx else ["-db", "-f"]
         self._command.append(f"{folder}/config")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
-        Path(folder, "config").write_text(self.config(kind, folder, port, path))
+        Path(folder, "config").write_text(self.config(kind, folder, port, path, another))
         self.start()
 
-    def config(self, kind: str, folder: Path, port: int, path: str) -> str:
+    def config(self, kind: str, folder: Path, port: int, path: str, another: int) -> str:
         """Its configuration."""
-        return (HAPROXY if kind == HAPROXY_TCP else NGINX).format(
-            folder=folder,
-            listener=self.listener.fileno(),
-            port=self.port,
-            upstream=f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}",
-            user=NGINX_USER,
-            version=HTTP_1_0 if kind == NGINX_OLD else HTTP_1_1,
-        )
+        if kind == HAPROXY_TCP:
+            changes = self._haproxy(port)
+        else:
+            upstream = f"unix:{path}" if kind == NGINX_UNIX else f"127.0.0.1:{port}"
+            changes = self._nginx(folder, upstream, is_old=kind == NGINX_OLD)
+        if another:
+            changes |= _SHARING[kind]
+            changes["127.0.0.1:8081"] = f"127.0.0.1:{another}"
+        text = (DEPLOY / ("haproxy.cfg" if kind == HAPROXY_TCP else "nginx.conf")).read_text()
+        return _changed(text, changes)
 
     def start(self) -> None:
         """Let it live."""
         listener = self.listener.fileno()
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             self._command,
             env={**os.environ, "NGINX": f"{listener};"},  # in which nginx looks for its sockets
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             pass_fds=[listener],
             start_new_session=True,
         )
+        self.output = Server(process)
+        """Its processes, as far as they write logs."""
+
+    def _nginx(self, folder: Path, upstream: str, is_old: bool) -> dict[str, str]:
+        paths = "".join(
+            f"{kind}_temp_path {folder}/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        changes = {
+            "user www-data;": NGINX_USER,
+            "worker_processes auto;": "",
+            "/run/nginx.pid": f"{folder}/nginx.pid",
+            "/var/log/nginx/error.log": "/dev/stdout",
+            "/var/log/nginx/access.log": "/dev/stdout",
+            "http {": f"http {{ {paths}",
+            "listen 80;": f"listen 127.0.0.1:{self.port};",
+            "listen [::]:80;": "",
+            "server 127.0.0.1:8080;": f"server {upstream};",
+        }
+        if is_old:
+            changes["proxy_http_version 1.1;"] = "proxy_http_version 1.0;"
+            changes["proxy_set_header Upgrade $http_upgrade;"] = ""
+            changes["proxy_set_header Connection $connection_upgrade;"] = ""
+        return changes
+
+    def _haproxy(self, port: int) -> dict[str, str]:
+        return {
+            "log /dev/log local0": "log stdout format raw local0",
+            "user haproxy": "",
+            "group haproxy": "",
+            "chroot /var/lib/haproxy": "",
+            "bind :::80 v4v6": f"bind fd@{self.listener.fileno()}",
+            "server orchestra 127.0.0.1:8080": f"server orchestra 127.0.0.1:{port}",
+        }
 
     def kill(self) -> None:
         """End it at once, with all its workers."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        os.killpg(self.output.process.pid, signal.SIGKILL)
+        self.output.ended()
+        assert self.output.process.stdout is not None
+        self.output.process.stdout.close()
 
     def close(self) -> None:
         """End it for good."""
-        if self._process.poll() is None:
-            self.kill()
+        self.kill()
         self.listener.close()
 
 
@@ -159,10 +152,20 @@ def _binary(name: str) -> str:
     return binary
 
 
+def _changed(text: str, changes: dict[str, str]) -> str:
+    # What is shown, with nothing changed but where things are, and for whom they are.
+    for shown, run in changes.items():
+        assert text.count(shown) == 1, f"it has {shown!r} {text.count(shown)} times"
+        text = text.replace(shown, run)
+    return text
+
+
 @contextmanager
-def proxying(kind: str, folder: Path, port: int, path: str = "") -> Iterator[Proxy]:
-    """Run a proxy in front of the server until the block is left."""
-    proxy = Proxy(kind, folder, port, path)
+def proxying(
+    kind: str, folder: Path, port: int, path: str = "", another: int = 0
+) -> Iterator[Proxy]:
+    """Run a proxy in front of the server, or of two, until the block is left."""
+    proxy = Proxy(kind, folder, port, path, another)
     try:
         yield proxy
     finally:

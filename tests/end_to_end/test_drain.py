@@ -92,7 +92,6 @@ def test_while_it_drains(tmp_path: Path, curl: Curl) -> None:
 
 NGINX = """
 {user}
-daemon off;
 pid {folder}/nginx.pid;
 error_log stderr;
 events {{}}
@@ -155,9 +154,9 @@ class Balancer(Proxy):
 
     def __init__(self, kind: str, folder: Path, one: int, two: int) -> None:
         self._two = two
-        super().__init__(kind, folder, one, "")
+        super().__init__(kind, folder, one, "", 0)
 
-    def config(self, kind: str, folder: Path, port: int, path: str) -> str:
+    def config(self, kind: str, folder: Path, port: int, path: str, another: int) -> str:
         """Its configuration."""
         return (NGINX if kind == NGINX_TCP else HAPROXY).format(
             folder=folder,

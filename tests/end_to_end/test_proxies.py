@@ -12,8 +12,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.end_to_end.conftest import Curl
-from tests.end_to_end.proxies import HAPROXY_TCP, KEEPING, PROXIES, UPGRADING, Proxy, proxying
+from tests.end_to_end.proxies import (
+    HAPROXY_TCP,
+    KEEPING,
+    NGINX_TCP,
+    PROXIES,
+    UPGRADING,
+    Proxy,
+    proxying,
+)
 from tests.end_to_end.server import ANY_PORT, PATIENCE, Server, pouring, serving
+from tests.end_to_end.test_examples import free_port
 
 MIB = 1024 * 1024
 ELSEWHERE = "127.0.0.2"
@@ -187,6 +196,55 @@ def test_the_log_names_the_client(tmp_path: Path, curl: Curl, kind: str) -> None
             with proxy.connect("/named", source_address=(ELSEWHERE, 0)):
                 assert served(server, "joined") == ELSEWHERE
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("kind", [NGINX_TCP, HAPROXY_TCP])
+def test_queries_are_not_logged(tmp_path: Path, curl: Curl, kind: str) -> None:
+    """A token in a URL is in no log of the proxy, whatever becomes of the request."""
+    with behind(kind, tmp_path) as (server, proxy):
+        url = proxy.http("/logged?token=secret")
+        with curl.stream(url):
+            assert curl.post(url, "hello").status == 200
+        with proxy.connect("/logged?token=secret"):
+            pass
+        assert curl.post(url, "x", kind="application/pdf").status == 415
+        assert server.stop() == 0
+        assert curl(url).status in (502, 503)
+        for _ in range(5):
+            proxy.output.wait_for("/logged")
+    assert "secret" not in proxy.output.text
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_each_channel_is_in_one_process(tmp_path: Path, curl: Curl, kind: str) -> None:
+    """All its clients hear each other, whatever else is in their URLs; and both have channels."""
+    trust = "--trusted-proxy=127.0.0.1"
+    with (
+        serving(tmp_path, "--prefix=one", trust) as one,
+        serving(tmp_path, "--prefix=another", trust) as another,
+        proxying(kind, tmp_path, one.port, another=another.port) as proxy,
+    ):
+        prefixes = set()
+        for number in range(20):
+            path = f"/channel-{number}"
+            with proxy.connect(path) as alice, proxy.connect(path + "?last=1") as bob:
+                assert curl.post(proxy.http(path), "").status == 200
+                heard = alice.recv(timeout=PATIENCE)
+                assert bob.recv(timeout=PATIENCE) == heard
+                prefixes.add(heard)
+        assert prefixes == {"one", "another"}
+
+
+def test_haproxy_sends_clients_where_they_are_served(tmp_path: Path, curl: Curl) -> None:
+    """It asks a server whether it is ready, and has 503 for clients as long as none is."""
+    port = free_port()
+    with proxying(HAPROXY_TCP, tmp_path, port) as proxy:
+        proxy.output.wait_for("is DOWN")
+        assert curl(proxy.http("/?presence")).status == 503
+        with serving(tmp_path, "--listen", f"tcp:{port}:interface=127.0.0.1") as server:
+            proxy.output.wait_for("is UP, reason: Layer7 check passed, code: 200")
+            assert curl(proxy.http("/?presence")).status == 200
+            assert server.stop() == 0
 
 
 def test_the_log_names_whoever_is_refused(tmp_path: Path, curl: Curl) -> None:

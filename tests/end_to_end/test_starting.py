@@ -78,6 +78,41 @@ def test_several_places_are_one_server(tmp_path: Path) -> None:
     assert not os.path.exists(path)
 
 
+def test_processes_share_a_port(tmp_path: Path) -> None:
+    """Connections come to both; each has channels of its own; one stops, and the other goes on."""
+    with ExitStack() as stack:
+        # Keeps the port for them, and takes no connections itself.
+        keeper = stack.enter_context(socket.socket())
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keeper.bind(("127.0.0.1", 0))
+        where = f"tcp:{keeper.getsockname()[1]}:interface=127.0.0.1"
+        one, other = (
+            stack.enter_context(
+                serving(tmp_path, "--reuse-port", "--listen", where, "--prefix", prefix)
+            )
+            for prefix in ("one", "other")
+        )
+        clients = {}
+        for _ in range(100):
+            client = stack.enter_context(one.connect())
+            client.send("")
+            clients[client.recv(timeout=PATIENCE)] = client
+            if len(clients) == 2:
+                break
+        assert set(clients) == {"one", "other"}
+        assert one.stop() == 0
+        assert set(clients["one"]) <= {"one"}
+        assert clients["one"].close_code == 1001
+        clients["other"].send("on")
+        while clients["other"].recv(timeout=PATIENCE) != "otheron":
+            pass
+        for _ in range(10):
+            with one.connect("/anew") as client:
+                client.send("")
+                assert client.recv(timeout=PATIENCE) == "other"
+        assert other.stop() == 0
+
+
 def test_systemd_hands_over_a_socket(tmp_path: Path) -> None:
     """A socket that systemd listens on is served as it would be under its unit."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -24,11 +24,14 @@ from twisted.logger import globalLogPublisher, textFileLogObserver
 from zope.interface import implementer
 
 from orchestra.memory import Memory, Needs
+from orchestra.metrics import MetricsService
 from orchestra.observe.activity import MOVES_PER_SECOND, NOTES_PER_SECOND, ActivityLog
 from orchestra.observe.log_format import json_observer
 from orchestra.process import ProcessService, StartError, compare_memory, raise_open_files
 from orchestra.service import OrchestraService
+from orchestra.tls import ServerCertificate
 from orchestra.websocket.factory import OrchestraFactory
+from tests.certificates import Issuer
 from tests.memory import join
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,10 +44,19 @@ CONTRACT: dict[str, tuple[set[str], set[str]]] = {
     # Of the process.
     "open-files": ({"info", "warn"}, {"limit", "before"}),
     "memory": ({"info", "warn"}, MEMORY),
+    "certificate": ({"info"}, {"file", "description"}),
+    "certificate-warning": ({"warn"}, {"warning"}),
     "listening": ({"info"}, {"address"}),
+    "metrics": ({"info"}, {"address"}),
+    "access": ({"info"}, {"access"}),
+    "reload": ({"info"}, set()),
+    "reloaded": ({"info"}, {"line"}),
+    "reload-failed": ({"error"}, {"reason"}),
     "not-started": ({"critical"}, {"reason"}),
     "stopping": ({"info"}, {"signal"}),
+    "draining": ({"info"}, {"count", "seconds"}),
     "aborted": ({"warn"}, {"count"}),
+    "drained": ({"info"}, {"left", "closed", "dropped"}),
     "failed": ({"critical"}, {"what", "traceback"}),
     # Of the clients.
     "joined": ({"info"}, {"peer", "channel", "count"}),
@@ -95,7 +107,7 @@ class Reactor(MemoryReactorClock):
         pass
 
 
-def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Have every event happen."""
     activity = ActivityLog(clock)
     for _ in range(MOVES_PER_SECOND + 1):
@@ -114,7 +126,13 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
     reactor = Reactor()
     service = OrchestraService(OrchestraFactory(reactor=clock), Taken(), reactor=reactor)
-    root = ProcessService(reactor, log_is_hidden=True)
+    issuer = Issuer(folder)
+    issuer.issue(days=1)
+    certificate = ServerCertificate(str(issuer.certificate), str(issuer.key))
+    root = ProcessService(reactor, log_is_hidden=True, reloads=[certificate.reload])
+    root.reload()
+    issuer.key.write_text("")
+    root.reload()
     service.setServiceParent(root)
     with pytest.raises(StartError):
         root.startService()
@@ -124,12 +142,12 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         raise_open_files()
 
     factory = OrchestraFactory(reactor=clock)
-    listening = OrchestraService(factory, "tcp:0", reactor=reactor)
-    listening.privilegedStartService()
+    OrchestraService(factory, "tcp:0", reactor=reactor).startService()
+    MetricsService(factory, "0", reactor=reactor).privilegedStartService()
     client = join(factory)
     factory._report(RuntimeError("oh"), "something")
-    factory.drain(1)
-    clock.advance(1)
+    factory.drain(1, 1)
+    clock.pump([0.1] * 30)
     assert client.transport.disconnected
 
 
@@ -138,14 +156,16 @@ def _refuse(*_: object) -> None:
 
 
 @pytest.fixture
-def log(clock: Clock, monkeypatch: pytest.MonkeyPatch, _as_before: None) -> list[str]:
+def log(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _as_before: None
+) -> list[str]:
     """What is written of everything, as JSON and then as text."""
     files = io.StringIO(), io.StringIO()
     observers = json_observer(files[0]), textFileLogObserver(files[1])
     for observer in observers:
         globalLogPublisher.addObserver(observer)
     try:
-        everything(clock, monkeypatch)
+        everything(clock, monkeypatch, tmp_path)
     finally:
         for observer in observers:
             globalLogPublisher.removeObserver(observer)
