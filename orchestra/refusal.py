@@ -11,7 +11,12 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, reason: str) -> None:
         """
-        :param reason: one line that repeats nothing the client sent.
+        :param status: from 400 to 599.
+        :param reason: one line that repeats nothing the client sent. It becomes a part of an
+            answer's head, so what cannot be printed is not let through.
+        :raises ValueError: if the status is none that a request is refused with.
         """
-        super().__init__(reason)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a request is refused with a status from 400 to 599, not {status}")
+        super().__init__("".join(c if c.isprintable() else " " for c in reason))
         self.status = status
