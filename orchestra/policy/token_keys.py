@@ -15,21 +15,30 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError, PyJWTError
 
-# RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA.
+MAX_KEYS = 32
+"""How many keys of a set are taken. A token that does not tell which it is may cost a try of each,
+whoever has sent it."""
+
+# RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA. Of those
+# beyond the longest, a token costs a millisecond.
 _SECRETS: dict[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 _SHORTEST_RSA = 2048
+_LONGEST_RSA = 8192
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 KEY_ALLOWED = (
     f"a file with a secret of {_SECRETS['HS256']} bytes or more, or with a public key (PEM): RSA "
-    f"of {_SHORTEST_RSA} bits or more, ECDSA (P-256, P-384, P-521) or EdDSA"
+    f"of {_SHORTEST_RSA} to {_LONGEST_RSA} bits, ECDSA (P-256, P-384, P-521) or EdDSA"
 )
 """What a file with a key must be, in words."""
 
-JWKS_ALLOWED = "a JSON file with the public keys or secrets of a JWK set (RFC 7517)"
+JWKS_ALLOWED = (
+    f"a JSON file with the public keys or secrets, {MAX_KEYS} at the most, of a JWK set (RFC 7517)"
+)
 """What a file with a set of keys must be, in words."""
 
 
@@ -90,6 +99,8 @@ def read_jwks(data: bytes) -> tuple[TokenKey, ...]:
     usable = tuple(key for key in keys if key is not None)
     if not usable:
         raise ValueError(f"has no key that can be used; must be {JWKS_ALLOWED}")
+    if len(usable) > MAX_KEYS:
+        raise ValueError(f"has {len(usable)} keys; must be {JWKS_ALLOWED}")
     return usable
 
 
@@ -132,12 +143,23 @@ def describe(keys: Sequence[TokenKey]) -> str:
 def _algorithms(key: Any) -> tuple[str, ...]:
     # Those that may be used with a key; none if it is not good enough for any.
     if isinstance(key, bytes):
+        if _is_key_of_another_kind(key):
+            return ()
         return tuple(name for name, size in _SECRETS.items() if len(key) >= size)
     if isinstance(key, RSAPublicKey):
-        return _RSA if key.key_size >= _SHORTEST_RSA else ()
+        return _RSA if _SHORTEST_RSA <= key.key_size <= _LONGEST_RSA else ()
     if isinstance(key, EllipticCurvePublicKey):
         return tuple(name for curve, name in _CURVES.items() if curve == key.curve.name)
     return ("EdDSA",) if isinstance(key, (Ed25519PublicKey, Ed448PublicKey)) else ()
+
+
+def _is_key_of_another_kind(secret: bytes) -> bool:
+    # A public key (SSH, DER, a JWK set) that was given as a secret is one that everybody knows.
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        return True
+    return False
 
 
 def _from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
@@ -145,8 +167,8 @@ def _from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
     if "d" in jwk:
         raise _PrivateKeyError
     try:
-        key = PyJWK(dict(jwk)).key
-    except PyJWTError:
+        key = PyJWK(dict(jwk), "EdDSA" if jwk.get("kty") == "OKP" else None).key
+    except (PyJWTError, UnsupportedAlgorithm, NotImplementedError):
         return None
     algorithms = _algorithms(key)
     if "alg" in jwk:
