@@ -7,16 +7,17 @@ the key to believe it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import jwt
 from jwt.exceptions import (
     ExpiredSignatureError,
     ImmatureSignatureError,
-    InvalidAlgorithmError,
     InvalidAudienceError,
     InvalidIssuerError,
     InvalidSignatureError,
+    InvalidSubjectError,
     MissingRequiredClaimError,
     PyJWTError,
 )
@@ -38,14 +39,18 @@ QUERY = "token"
 LEEWAY = 5.0
 """How many seconds the clocks of those who sign tokens may be wrong."""
 
+LONGEST = 8192
+"""How many characters of a token are read. It takes time to do so, whoever has sent it."""
+
+_MALFORMED = "the token is malformed"
+
 _REASONS: dict[type[PyJWTError], str] = {
     ExpiredSignatureError: "the token has expired",
     ImmatureSignatureError: "the token is not valid yet",
     InvalidAudienceError: "the token is for another audience",
     InvalidIssuerError: "the token is from another issuer",
-    InvalidSignatureError: "the token's signature is wrong",
+    InvalidSubjectError: "the token's sub is not a string",
     MissingRequiredClaimError: "the token does not say who it is from, or for",
-    InvalidAlgorithmError: "the token's algorithm is not allowed with this key",
 }
 
 
@@ -109,22 +114,25 @@ class TokenPolicy(Policy):
         """
         claims = self._verified(token)
         expires = claims.get("exp")
-        return Grant(
-            claims.get("sub"),
-            claims.get("info"),
-            None if expires is None else int(expires) + LEEWAY,
-            capabilities(claims["caps"]) if "caps" in claims else None,
-        )
+        allowed = capabilities(claims["caps"]) if "caps" in claims else None
+        try:
+            return Grant(
+                claims.get("sub"),
+                claims.get("info"),
+                None if expires is None else int(expires) + LEEWAY,
+                allowed,
+            )
+        except (ValueError, OverflowError):  # of what is signed, and still makes no sense
+            raise RefusedError(401, _MALFORMED) from None
 
     def _verified(self, token: str) -> dict[str, Any]:
-        reason = "the token is malformed"
+        reason = _MALFORMED
+        if len(token) > LONGEST:
+            raise RefusedError(401, f"the token must be {LONGEST} characters or less")
         try:
-            key_id = jwt.get_unverified_header(token).get("kid")
-            reason = "the token's key is not known"
-            for key in self._keys.keys:
-                if key_id is not None and key.key_id not in (None, key_id):
-                    continue
-                try:
+            for key in self._candidates(jwt.get_unverified_header(token)):
+                reason = "the token's signature is wrong"  # unless another key fits
+                with suppress(InvalidSignatureError):
                     return jwt.decode(
                         token,
                         key.key,
@@ -133,13 +141,22 @@ class TokenPolicy(Policy):
                         issuer=self._issuer,
                         leeway=LEEWAY,
                     )
-                except (InvalidSignatureError, InvalidAlgorithmError) as error:
-                    reason = _REASONS[type(error)]  # unless another key fits
         except PyJWTError as error:
-            reason = _REASONS.get(type(error), "the token is malformed")
+            reason = _REASONS.get(type(error), _MALFORMED)
         except (ValueError, TypeError, OverflowError, RecursionError):  # of what is in it
-            reason = "the token is malformed"
+            reason = _MALFORMED
         raise RefusedError(401, reason)
+
+    def _candidates(self, header: Mapping[str, Any]) -> list[TokenKey]:
+        # What may have signed a token, by what it says itself.
+        key_id = header.get("kid")
+        known = [key for key in self._keys.keys if key_id is None or key.key_id in (None, key_id)]
+        if not known:
+            raise RefusedError(401, "the token's key is not known")
+        fitting = [key for key in known if header.get("alg") in key.algorithms]
+        if not fitting:
+            raise RefusedError(401, "the token's algorithm is not allowed with this key")
+        return fitting
 
 
 def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
