@@ -22,6 +22,10 @@ TIMEOUT = 4.0
 """How many seconds a decision may take. By default that is less than a handshake may."""
 
 
+# Of whoever has an API key. The policy is not asked what that may do.
+_WITH_API_KEY = Grant()
+
+
 @dataclass(frozen=True)
 class AccessRequest:
     """What is known of somebody who wants to come in. Its ``repr`` shows no secrets."""
@@ -87,7 +91,7 @@ class Access:
         :param policy: asked about whoever has no API key; without one, everybody may come in.
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
-        :param timeout: how many seconds a decision may take.
+        :param timeout: how many seconds a decision may take; 0 for any time.
         """
         self._clock = clock
         self._timeout = timeout
@@ -116,7 +120,7 @@ class Access:
         key = request.headers.get(HEADER.lower())
         if key is not None and self.api_keys is not None:
             self.api_keys.check(key)
-            return EVERYTHING
+            return _WITH_API_KEY
         if self.policy is None:
             if request.method == "POST" and self.api_keys is not None:
                 raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
@@ -129,7 +133,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if self.policy is None or self.policy.subscribe is None:
+        if grant is _WITH_API_KEY or self.policy is None or self.policy.subscribe is None:
             return None
         return self._decision(self.policy.subscribe(grant, channel))
 
@@ -138,7 +142,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if self.policy is None or self.policy.publish is None:
+        if grant is _WITH_API_KEY or self.policy is None or self.policy.publish is None:
             return None
         return self._decision(self.policy.publish(grant, channel, content))
 
@@ -149,7 +153,7 @@ class Access:
     def _in_time(self, answer: Any) -> Any:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
-        if isinstance(answer, Deferred):
+        if self._timeout and isinstance(answer, Deferred):
             answer.addTimeout(self._timeout, self._clock, _too_late)
         return answer
 
