@@ -154,3 +154,5 @@ class OrchestraProtocol(Client, IntakeProtocol):
         if self.closedByMe:  # the peer's answer, if there was one, is no news
             code, reason = self.localCloseCode, (self.localCloseReason or b"").decode()
         self.leave(code, reason)
+        if self.undecided is not None:
+            self.undecided.stop()
