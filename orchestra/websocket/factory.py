@@ -16,7 +16,12 @@ from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import GOING_AWAY, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.close_codes import (
+    EXPIRED,
+    GOING_AWAY,
+    MAY_NOT_PUBLISH,
+    TOO_MANY_MESSAGES,
+)
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.connection.undecided import Undecided
@@ -131,7 +136,7 @@ class OrchestraFactory(WebSocketServerFactory):
             everybody may do everything.
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
-        :param policy_timeout: seconds in which a policy must have decided.
+        :param policy_timeout: seconds in which a policy must have decided each time.
         :param reactor: the global one by default.
         :raises ValueError: if a number is negative, an origin or a proxy is none, or a cookie is
             to tell who somebody is where any site's pages may come in. 0 means that there is no
@@ -298,6 +303,10 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         if not self.accepting or client.is_gone:  # since it came
             raise RefusedError(503, "the server is shutting down")
+        if self.is_full:
+            raise RefusedError(503, "the server is full")
+        if grant.expires is not None and grant.expires <= self.hub.wall_clock():
+            raise RefusedError(401, EXPIRED.reason)
         if target.last or target.since is not None:
             grant.check(HISTORY, target.channel)
         client.grant = grant
@@ -417,6 +426,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: the message, and whether it was published before.
         :raises RefusedError: if it may not be published.
         """
+        if not self.accepting:  # since the request came
+            raise RefusedError(503, "the server is shutting down")
         settings = self.settings(channel)
         if not self._may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")
