@@ -21,6 +21,7 @@ from autobahn.twisted.util import create_transport_details
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from txaio.tx import make_logger
 
@@ -36,6 +37,9 @@ MAX_HEAD = 16 * 1024
 """The longest head of a request that is read, in bytes."""
 
 _MAX_REASON = 200  # of a refusal, in characters; Autobahn's repeat what was asked for
+
+# Where they may repeat a token, which is for neither a log nor an answer.
+_MAY_HAVE_TOKEN = re.compile(r'(duplicate protocol|could not parse|fragment identifier) ".*"')
 
 # A request line and header fields (RFC 9112 sections 2.2 and 3 to 5). It is strict, since what a
 # proxy in front takes for one field must not be two to us: no folded lines, no space before a
@@ -180,6 +184,7 @@ class OpeningProtocol(WebSocketServerProtocol):
     trustXForwardedFor: int
     _wskey = ""  # until a handshake was read
     _is_head = False  # and wants no body
+    _decision: Deferred[Any] | None = None  # on whether it is let in, while that takes time
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
     log = make_logger(level="error")
@@ -259,6 +264,7 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
         decision: Deferred[Any] = maybeDeferred(self._ask, request)
+        self._decision = decision
         return decision.addErrback(lambda failure: Failure(self._denial(failure)))
 
     def _ask(self, request: ConnectionRequest) -> Any:
@@ -303,14 +309,23 @@ class OpeningProtocol(WebSocketServerProtocol):
             self._refuse(Failure(error))
             return
         if isinstance(answer, Deferred) or iscoroutine(answer):  # of a subclass
-            maybeDeferred(lambda: answer).addCallbacks(self.succeedHandshake, self._refuse)
+            self._decision = maybeDeferred(lambda: answer)
+            self._decision.addCallbacks(self.succeedHandshake, self._refuse)
         else:
             self.succeedHandshake(answer)
 
     def succeedHandshake(self, res: Any) -> None:
         """Answer the handshake of a client that is let in, if it is still there."""
+        if self._decision is not None:
+            self._decision = None
         if self.state == self.STATE_CONNECTING:
             super().succeedHandshake(res)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone: whether it is let in need not be decided any more."""
+        super().connectionLost(reason)
+        if self._decision is not None:
+            self._decision.cancel()
 
     def _refuse(self, failure: Failure) -> None:
         denial = self._denial(failure)
@@ -322,7 +337,8 @@ class OpeningProtocol(WebSocketServerProtocol):
             return failure.value
         if isinstance(failure.value, RefusedError):
             return ConnectionDeny(failure.value.status, str(failure.value))
-        self.factory.report(failure, "a connection could not be admitted")
+        if self.state == self.STATE_CONNECTING:
+            self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
 
     def failHandshake(
@@ -336,7 +352,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             return
         if responseHeaders:  # Autobahn's list of the versions that it speaks
             code = 426  # RFC 6455 section 4.2.2
-        reason = reason[:_MAX_REASON]
+        reason = _MAY_HAVE_TOKEN.sub(r"\1", reason)[:_MAX_REASON]
         self.factory.activity.refused(self.peer, code, reason)
         super().failHandshake(reason, code, responseHeaders)
 
