@@ -194,7 +194,7 @@ class IntakeProtocol(OpeningProtocol):
     def work_on(self) -> None:
         """Go on with what was received."""
         self._is_queued = False
-        if self._holds or self.state == self.STATE_CLOSED:
+        if self.state == self.STATE_CLOSED:
             return
         self._has_rest = False
         try:

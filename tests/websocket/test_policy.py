@@ -32,6 +32,8 @@ from tests.policy.keys import SECRET, now, token
 KEY = "key-of-an-application"
 WITH_KEY = {"X-API-Key": KEY}
 FROM_A_PAGE = {"Origin": "http://localhost:8080"}
+READ_BY_AUTOBAHN = {"Sec-WebSocket-Protocol": "chat"}
+"""What makes a handshake one that is not read directly."""
 
 Serve = Callable[..., OrchestraFactory]
 
@@ -142,7 +144,7 @@ def test_a_token_lets_in(tokens: OrchestraFactory) -> None:
         ({"X-API-Key": KEY}, "a token is needed"),
     ],
 )
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 def test_without_a_token_nobody_is_let_in(
     tokens: OrchestraFactory, log: list[LogEvent], headers: Any, reason: str, page: Any
 ) -> None:
@@ -400,11 +402,12 @@ def test_what_expires_as_it_is_let_in(serve: Serve, clock: Clock, wall_clock: Wa
     register = factory.register
 
     def late(client: Any) -> None:
-        wall_clock.offset += 1
+        wall_clock.offset += 2
         register(client)
 
     factory.register = late  # type: ignore[method-assign]
     client = comes(factory, "/?last=1")
+    assert all(call.getTime() >= clock.seconds() for call in clock.getDelayedCalls())
     turn(clock)
     client.read()
     assert client.messages == ["Echo: hello"]
@@ -415,7 +418,7 @@ def test_what_expires_as_it_is_let_in(serve: Serve, clock: Clock, wall_clock: Wa
 
 
 @pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("late", [("connect",), ("subscribe",), ("connect", "subscribe")])
 def test_who_may_come_in_is_decided_later(
     serve: Serve, clock: Clock, how: str, page: Any, late: Sequence[str]
@@ -444,7 +447,7 @@ def test_who_may_come_in_is_decided_later(
 
 
 @pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("what", ["connect", "subscribe"])
 def test_it_is_refused_later(serve: Serve, how: str, page: Any, what: str) -> None:
     """With the status and the reason that the application gives."""
@@ -458,7 +461,7 @@ def test_it_is_refused_later(serve: Serve, how: str, page: Any, what: str) -> No
     nothing_is_left(factory)
 
 
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("what", ["connect", "subscribe"])
 def test_it_is_refused_at_once(serve: Serve, page: Any, what: str) -> None:
     """A status of an application's own, and a reason that would be more than one line."""
@@ -470,7 +473,7 @@ def test_it_is_refused_at_once(serve: Serve, page: Any, what: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["at once", *HOWS])
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("what", ["connect", "subscribe"])
 def test_a_fault_lets_nobody_in(
     serve: Serve, log: list[LogEvent], how: str, page: Any, what: str
@@ -500,7 +503,7 @@ def test_an_answer_that_is_none(serve: Serve, log: list[LogEvent], grant: Any) -
 
 
 @pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("what", ["connect", "subscribe"])
 def test_it_takes_too_long(serve: Serve, clock: Clock, how: str, page: Any, what: str) -> None:
     """The client is told before it is dropped for not having shaken hands."""
@@ -514,7 +517,7 @@ def test_it_takes_too_long(serve: Serve, clock: Clock, how: str, page: Any, what
 
 
 @pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 @pytest.mark.parametrize("what", ["connect", "subscribe"])
 def test_whoever_leaves_before_it_is_decided(
     serve: Serve, clock: Clock, how: str, page: Any, what: str
@@ -529,7 +532,7 @@ def test_whoever_leaves_before_it_is_decided(
     assert not [call for call in clock.getDelayedCalls() if call.getTime() < clock.seconds() + 4.5]
 
 
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 def test_whoever_leaves_and_is_let_in_all_the_same(
     serve: Serve, log: list[LogEvent], page: Any
 ) -> None:
@@ -542,7 +545,7 @@ def test_whoever_leaves_and_is_let_in_all_the_same(
     assert not named(log, "joined")
 
 
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 def test_whoever_does_not_wait_for_the_answer(serve: Serve, page: Any) -> None:
     """It is refused, and what is decided then does not count any more."""
     policy = AskedPolicy("connect")
@@ -554,7 +557,7 @@ def test_whoever_does_not_wait_for_the_answer(serve: Serve, page: Any) -> None:
     nothing_is_left(factory)
 
 
-@pytest.mark.parametrize("page", [{}, FROM_A_PAGE])
+@pytest.mark.parametrize("page", [{}, READ_BY_AUTOBAHN])
 def test_what_is_sent_too_early_is_not_lost(serve: Serve, clock: Clock, page: Any) -> None:
     """Once the client is let in it is read."""
     policy = AskedPolicy("connect")
@@ -852,10 +855,11 @@ def test_too_many_messages_are_too_many_before_they_are_decided_on(
     assert len(policy.questions("publish")) == 2
 
 
-def test_a_listener_is_not_asked_about(serve: Serve) -> None:
-    """The grant comes first."""
+@pytest.mark.parametrize("url", ["/", "/small"])
+def test_a_listener_is_not_asked_about(serve: Serve, url: str) -> None:
+    """The grant comes first, whatever is set for the channel."""
     policy = AskedPolicy("publish", grant=only("sub"))
-    client = join(serve(policy))
+    client = join(serve(policy), url)
     client.send("1")
     client.read()
     assert client.close_frame == (1008, "publishing is not allowed in this channel")
