@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestra.refusal import RefusedError
 
 
-@given(st.text())
+@given(st.text(st.characters()))
+@example("\ud800\r\n\0\x85\u2028")
 def test_a_reason_is_one_line(reason: str) -> None:
     """It becomes a part of an answer's head, in which nobody can put a header of their own."""
     error = RefusedError(403, reason)

@@ -121,7 +121,7 @@ def test_what_is_asked_for_in_a_url() -> None:
     assert request(uri="/name=a").query("name") is None
 
 
-@given(st.text(), st.text())
+@given(st.text(st.characters()), st.text(st.characters()))
 def test_no_url_is_too_strange(uri: str, name: str) -> None:
     """There is a value in it or none."""
     found = request(uri=uri).query(name)

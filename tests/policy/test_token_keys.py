@@ -296,8 +296,10 @@ WORDS = st.sampled_from(
 MEMBERS = st.sampled_from(["kty", "crv", "alg", "use", "key_ops", "kid", "k", "n", "e", "x", "y"])
 BASE64 = st.binary().map(lambda data: b64encode(data).decode())
 VALUES = st.recursive(
-    WORDS | BASE64 | st.text() | st.none() | st.integers(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    WORDS | BASE64 | st.text(st.characters()) | st.none() | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters()), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 SETS = st.lists(st.dictionaries(MEMBERS, VALUES), max_size=3).map(lambda keys: jwks(*keys))
