@@ -18,10 +18,6 @@ from jwt import PyJWK
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, PyJWTError
 
-MAX_KEYS = 32
-"""How many keys of a set are taken. A token that does not tell which it is may cost a try of each,
-whoever has sent it."""
-
 # RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA. Of those
 # beyond the longest, a token costs a millisecond.
 _SECRETS: dict[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -36,9 +32,7 @@ KEY_ALLOWED = (
 )
 """What a file with a key must be, in words."""
 
-JWKS_ALLOWED = (
-    f"a JSON file with the public keys or secrets, {MAX_KEYS} at the most, of a JWK set (RFC 7517)"
-)
+JWKS_ALLOWED = "a JSON file with the public keys or secrets of a JWK set (RFC 7517)"
 """What a file with a set of keys must be, in words."""
 
 
@@ -99,8 +93,6 @@ def read_jwks(data: bytes) -> tuple[TokenKey, ...]:
     usable = tuple(key for key in keys if key is not None)
     if not usable:
         raise ValueError(f"has no key that can be used; must be {JWKS_ALLOWED}")
-    if len(usable) > MAX_KEYS:
-        raise ValueError(f"has {len(usable)} keys; must be {JWKS_ALLOWED}")
     return usable
 
 

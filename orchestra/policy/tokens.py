@@ -42,6 +42,9 @@ LEEWAY = 5.0
 LONGEST = 8192
 """How many characters of a token are read. It takes time to do so, whoever has sent it."""
 
+MAX_TRIES = 4
+"""How many keys are tried, if a token does not tell which it is. That takes time, too."""
+
 _MALFORMED = "the token is malformed"
 
 _REASONS: dict[type[PyJWTError], str] = {
@@ -156,6 +159,8 @@ class TokenPolicy(Policy):
         fitting = [key for key in known if header.get("alg") in key.algorithms]
         if not fitting:
             raise RefusedError(401, "the token's algorithm is not allowed with this key")
+        if len(fitting) > MAX_TRIES:
+            raise RefusedError(401, "the token does not tell its key, and there are many (kid)")
         return fitting
 
 

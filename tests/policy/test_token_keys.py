@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from orchestra.policy.token_keys import (
     JWKS_ALLOWED,
     KEY_ALLOWED,
-    MAX_KEYS,
     KeyFile,
     TokenKey,
     describe,
@@ -262,15 +261,6 @@ def test_a_private_key_is_in_the_wrong_place(kind: str, algorithm: str) -> None:
 def test_what_is_no_set_is_refused(data: bytes) -> None:
     """One line says what it must be."""
     assert refused_set(data) == f"is no JWK set; must be {JWKS_ALLOWED}"
-
-
-def test_a_set_has_not_so_many_keys_that_trying_them_takes_long() -> None:
-    """Of those that are for tokens: the others do not count."""
-    others = [oct_jwk(use="enc")] * 100
-    keys = [oct_jwk(kid=str(number)) for number in range(MAX_KEYS + 1)]
-    assert len(read_jwks(jwks(*others, *keys[1:]))) == MAX_KEYS == 32
-    assert refused_set(jwks(*keys)) == f"has 33 keys; must be {JWKS_ALLOWED}"
-    assert "32 at the most" in JWKS_ALLOWED
 
 
 WORDS = st.sampled_from(

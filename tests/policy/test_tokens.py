@@ -21,7 +21,7 @@ from orchestra.interfaces import IPolicy
 from orchestra.policy.access import AccessRequest
 from orchestra.policy.grants import Capability, Grant
 from orchestra.policy.token_keys import TokenKey, read_jwks, read_key
-from orchestra.policy.tokens import LONGEST, TokenPolicy, capabilities, find_token
+from orchestra.policy.tokens import LONGEST, MAX_TRIES, TokenPolicy, capabilities, find_token
 from orchestra.refusal import RefusedError
 from tests.policy.keys import SECRET, SHORT, jwks, now, oct_jwk, pair, token
 
@@ -277,6 +277,19 @@ def test_a_key_that_is_not_known() -> None:
     for name in (5, None, ["one"]):
         forged = hand_made({"alg": "HS256", "kid": name}, {})
         assert refused(ours, forged) == "the token is malformed"
+
+
+def test_not_all_of_many_keys_are_tried() -> None:
+    """Whoever sends a token need not have one, and is not to have the server try for long."""
+    keys = [oct_jwk(SECRET[number:], kid=str(number)) for number in range(20)]
+    others = [pair("P-256").jwk("ES256", kid=str(number)) for number in range(20)]
+    for number in (0, 3):
+        signed = token(SECRET[number:], "HS256")
+        assert policy(*read_jwks(jwks(*keys[:MAX_TRIES], *others))).grant(signed)
+        ours = policy(*read_jwks(jwks(*keys[: MAX_TRIES + 1])))
+        reason = "the token does not tell its key, and there are many (kid)"
+        assert refused(ours, signed) == reason
+    assert policy(*read_jwks(jwks(*keys))).grant(token(SECRET[19:], "HS256", "19"))
 
 
 def test_keys_that_are_read_again_count_at_once() -> None:

@@ -444,6 +444,7 @@ def test_who_may_come_in_is_decided_later(
     assert policy.questions("subscribe") == ["strings"]
     (member,) = factory.hub.presence("strings")
     assert member == Member(member.client, "ann", member.since, "info")
+    assert client.server._decision is None, "it is kept no longer than it has to be"
 
 
 @pytest.mark.parametrize("how", HOWS)
