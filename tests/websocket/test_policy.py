@@ -632,23 +632,24 @@ def test_what_is_for_streams_is_refused_later_too(serve: Serve) -> None:
 @pytest.mark.parametrize("how", HOWS)
 def test_what_is_played_is_decided_later(serve: Serve, clock: Clock, how: str) -> None:
     """In its order; the others are not disturbed, and of this one nothing more is read."""
-    policy = AskedPolicy("publish", how=how)
+    policy = AskedPolicy("publish", how=how, grant=Grant("ann"))
     factory = serve(policy)
-    one, two = join(factory), join(factory)
+    one, two = join(factory, "/strings"), join(factory, "/strings")
     one.send("1", "2", b"3")
     turn(clock)
     assert not one.transport.reading
     assert two.transport.reading
-    factory.broadcast(b"of the application")
+    factory.broadcast(b"of the application", channel="strings")
     turn(clock)
     assert one.read() == two.read() == ["Echo: of the application"]
-    assert policy.questions("publish") == [(b"1", False)]
+    assert policy.asked[-1] == ("publish", Grant("ann"), "strings", (b"1", False))
     for expected in (["Echo: 1"], ["Echo: 2"], [b"3"]):
         policy.allow()
         turn(clock)
         assert one.read() == two.read() == expected
     assert one.transport.reading
     assert policy.questions("publish") == [(b"1", False), (b"2", False), (b"3", True)]
+    assert len(policy.asked) == 7  # with what it takes to come in
 
 
 def test_two_who_play_do_not_wait_for_each_other(serve: Serve, clock: Clock) -> None:
