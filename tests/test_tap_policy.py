@@ -52,7 +52,7 @@ def test_without_them_everybody_may_come_in() -> None:
     options = parse()
     assert options["policy"] is options["api-keys"] is options["token-keys"] is None
     access = server(options).factory.access
-    assert str(access) == "Everybody may come in: there is no key for tokens."
+    assert str(access) == "Everybody may come in and play: there is no key for tokens."
 
 
 def test_a_key_for_tokens(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_key_for_tokens(folder: Path) -> None:
     factory = made(f"--token-key-file={folder}/secret")
     assert identity(factory, signed) == "ann"
     assert str(factory.access) == (
-        "Who may come in is decided by tokens: 1 key for tokens (HS256, HS384, HS512)."
+        "Who may come in is decided by tokens: 1 key (HS256, HS384, HS512)."
     )
     with pytest.raises(RefusedError):
         identity(made(f"--token-key-file={folder}/public"), signed)
@@ -108,8 +108,8 @@ def test_what_can_be_read_again(folder: Path) -> None:
     options = parse(f"--token-key-file={folder}/secret", f"--api-key-file={folder}/api-keys")
     assert isinstance(options["policy"], TokenPolicy)
     (folder / "secret").write_bytes(pair("P-256").pem)
-    assert options["token-keys"].reload() == f"{folder}/secret: 1 key for tokens (ES256)"
-    assert options["api-keys"].reload() == f"{folder}/api-keys: 1 API keys"
+    assert options["token-keys"].reload() == f"{folder}/secret: 1 key (ES256)"
+    assert options["api-keys"].reload() == f"{folder}/api-keys: 1 API key"
     signed = token(pair("P-256").private, "ES256", sub="bob")
     assert options["policy"].grant(signed).identity == "bob"
 
@@ -134,11 +134,13 @@ WRONG = [
     ),
     (
         ["token-key-file={}/private"],
-        f"token-key-file {{}}/private: has no such key; must be {KEY_ALLOWED}",
+        "token-key-file {}/private: has a private key, which is to stay elsewhere; "
+        f"must be {KEY_ALLOWED}",
     ),
     (
         ["token-key-file={}/set"],
-        f"token-key-file {{}}/set: has no such key; must be {KEY_ALLOWED}",
+        "token-key-file {}/set: has a key in a form that is not read (a JWK set is for a "
+        f"token-jwks-file); must be {KEY_ALLOWED}",
     ),
     (
         ["token-jwks-file={}/none"],

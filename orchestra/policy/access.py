@@ -68,6 +68,10 @@ class Policy:
     publish: Callable[[Grant, str, Content], Any] | None = None
     """See :class:`orchestra.interfaces.IPolicy`."""
 
+    def __str__(self) -> str:
+        """What decides, in words for the log."""
+        return f"the application ({type(self).__name__})"
+
     def connect(self, request: AccessRequest) -> Any:
         """Everything is allowed."""
         return EVERYTHING
@@ -107,10 +111,14 @@ class Access:
     def __str__(self) -> str:
         """Who may come in, in words."""
         if self.policy is not None:
-            return f"Who may come in is decided by {self.policy}."
+            words = f"Who may come in is decided by {self.policy}."
+        elif self.api_keys is not None:
+            words = "Everybody may come in and play by a WebSocket; only POST takes an API key."
+        else:
+            words = "Everybody may come in and play: there is no key for tokens."
         if self.api_keys is not None:
-            return "Everybody may come in, but posting takes an API key."
-        return "Everybody may come in: there is no key for tokens."
+            words += f" There {'is' if len(self.api_keys) == 1 else 'are'} {self.api_keys}."
+        return words
 
     def connect(self, request: AccessRequest) -> Grant | Deferred[Grant]:
         """Who it is, and what that allows.

@@ -18,6 +18,8 @@ from jwt import PyJWK
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, PyJWTError
 
+from orchestra.policy.secret_files import warn_if_exposed
+
 # RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA. Of those
 # beyond the longest, a token costs a millisecond.
 _SECRETS: dict[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -66,11 +68,18 @@ def read_key(data: bytes) -> TokenKey:
     :raises ValueError: if it is neither, or too short.
     """
     key: Any = data.rstrip(b"\r\n")
+    if b"PRIVATE KEY-----" in data:
+        raise ValueError(f"has a private key, which is to stay elsewhere; must be {KEY_ALLOWED}")
     if b"-----BEGIN" in data:
         try:
             key = load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm):
             key = None
+    elif key and _is_key_of_another_kind(data):  # with its end, which may be a part of DER
+        raise ValueError(
+            "has a key in a form that is not read (a JWK set is for a token-jwks-file); "
+            f"must be {KEY_ALLOWED}"
+        )
     algorithms = _algorithms(key)
     if not algorithms:
         raise ValueError(f"has no such key; must be {KEY_ALLOWED}")
@@ -123,13 +132,16 @@ class KeyFile:
 
     def _read(self) -> tuple[TokenKey, ...]:
         data = Path(self._path).read_bytes()
-        return read_jwks(data) if self._is_set else (read_key(data),)
+        keys = read_jwks(data) if self._is_set else (read_key(data),)
+        if any(isinstance(key.key, bytes) for key in keys):
+            warn_if_exposed(self._path)
+        return keys
 
 
 def describe(keys: Sequence[TokenKey]) -> str:
     """Some keys in words, which tell nothing secret."""
     algorithms = ", ".join(sorted({name for key in keys for name in key.algorithms}))
-    return f"{len(keys)} key{'' if len(keys) == 1 else 's'} for tokens ({algorithms})"
+    return f"{len(keys)} key{'' if len(keys) == 1 else 's'} ({algorithms})"
 
 
 def _algorithms(key: Any) -> tuple[str, ...]:

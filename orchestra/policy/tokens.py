@@ -47,6 +47,9 @@ MAX_TRIES = 4
 
 _MALFORMED = "the token is malformed"
 
+_OWN = ("same-origin", "none")
+"""Where requests come from that no page of another origin has made."""
+
 _REASONS: dict[type[PyJWTError], str] = {
     ExpiredSignatureError: "the token has expired",
     ImmatureSignatureError: "the token is not valid yet",
@@ -98,7 +101,9 @@ class TokenPolicy(Policy):
 
     def __str__(self) -> str:
         """What is needed, in words."""
-        return f"tokens: {describe(self._keys.keys)}"
+        wanted = {"audience": self._audience, "issuer": self._issuer, "cookie": self._cookie}
+        words = [f"{name} {value}" for name, value in wanted.items() if value is not None]
+        return ", ".join([f"tokens: {describe(self._keys.keys)}", *words])
 
     def connect(self, request: AccessRequest) -> Grant:
         """Who it is, and what that allows.
@@ -186,8 +191,8 @@ def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
 
 def _in_cookie(headers: Mapping[str, str], cookie: str) -> str | None:
     # A page's requests have its origin, which was checked, but for those whose answers it cannot
-    # read. These count for nothing if the page is of another site (Fetch Metadata).
-    if "origin" not in headers and headers.get("sec-fetch-site") == "cross-site":
+    # read. These count for nothing if the page is of another origin (Fetch Metadata).
+    if "origin" not in headers and headers.get("sec-fetch-site", "none") not in _OWN:
         return None
     for pair in headers.get("cookie", "").split(";"):
         name, _, value = pair.strip().partition("=")

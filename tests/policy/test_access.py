@@ -97,7 +97,7 @@ def test_without_a_policy_everybody_may_come_in(clock: Clock) -> None:
     for method in ("GET", "POST"):
         assert access.connect(request(method, x_api_key="whatever")) == Grant()
     assert access.subscribe(ANN, "strings") is access.publish(ANN, "strings", MESSAGE) is None
-    assert str(access) == "Everybody may come in: there is no key for tokens."
+    assert str(access) == "Everybody may come in and play: there is no key for tokens."
 
 
 def test_what_a_policy_is_asked(clock: Clock) -> None:
@@ -283,7 +283,10 @@ def test_without_a_policy_a_key_is_for_posting(clock: Clock) -> None:
     with pytest.raises(RefusedError) as caught:
         access.connect(request("POST", authorization=f"Bearer {KEY}"))
     assert said(caught.value) == (401, "an API key is needed, in the header X-API-Key")
-    assert str(access) == "Everybody may come in, but posting takes an API key."
+    assert str(access) == (
+        "Everybody may come in and play by a WebSocket; only POST takes an API key. "
+        "There is 1 API key."
+    )
 
 
 def test_where_no_keys_are_set_none_counts(clock: Clock) -> None:

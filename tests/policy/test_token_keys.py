@@ -112,10 +112,8 @@ def test_the_bounds_of_rsa() -> None:
 
 
 def test_what_is_pem_is_no_secret() -> None:
-    """Neither a private key, nor a curve that is not known, nor what is broken."""
+    """Neither a curve that is not known, nor what is broken."""
     for data in (
-        pair("RSA2048").private_pem,
-        pair("P-256").private_pem,
         pair("secp256k1").pem,
         pair("P-256").pem[:60],
         pair("P-256").pem.replace(b"PUBLIC KEY", b"CERTIFICATE"),
@@ -135,7 +133,7 @@ def test_no_public_key_is_taken_for_a_secret() -> None:
         json.dumps(oct_jwk(SECRET)).encode(),
     ):
         assert len(data) > 64
-        assert refused(data) == f"has no such key; must be {KEY_ALLOWED}"
+        assert refused(data).startswith("has a key in a form that is not read ")
         assert refused_set(jwks(oct_jwk(data.strip()))).startswith("has no key that can be used")
 
 
@@ -147,7 +145,7 @@ def test_no_file_is_too_strange_to_be_refused(data: bytes) -> None:
         algorithms = read_key(data).algorithms
     except ValueError as error:
         reason = str(error)
-    assert algorithms or reason == f"has no such key; must be {KEY_ALLOWED}"
+    assert algorithms or reason.endswith(f"; must be {KEY_ALLOWED}")
 
 
 # Sets of keys.
@@ -321,7 +319,7 @@ def test_a_file_is_read_again(path: Path) -> None:
     file = KeyFile(str(path))
     assert file.keys == (read_key(SECRET),)
     path.write_bytes(pair("P-256").pem)
-    assert file.reload() == f"{path}: 1 key for tokens (ES256)"
+    assert file.reload() == f"{path}: 1 key (ES256)"
     assert file.keys == (read_key(pair("P-256").pem),)
 
 
@@ -330,7 +328,7 @@ def test_a_set_is_read_again(path: Path) -> None:
     path.write_bytes(jwks(oct_jwk(kid="old")))
     file = KeyFile(str(path), is_set=True)
     path.write_bytes(jwks(oct_jwk(kid="old"), pair("Ed25519").jwk("EdDSA", kid="new")))
-    assert file.reload() == f"{path}: 2 keys for tokens (EdDSA, HS256, HS384, HS512)"
+    assert file.reload() == f"{path}: 2 keys (EdDSA, HS256, HS384, HS512)"
     assert [key.key_id for key in file.keys] == ["old", "new"]
 
 

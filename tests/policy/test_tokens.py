@@ -591,10 +591,10 @@ def test_connecting() -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ((KEY,), "tokens: 1 key for tokens (HS256, HS384, HS512)"),
+        ((KEY,), "tokens: 1 key (HS256, HS384, HS512)"),
         (
             (KEY, read_key(pair("P-256").pem)),
-            "tokens: 2 keys for tokens (ES256, HS256, HS384, HS512)",
+            "tokens: 2 keys (ES256, HS256, HS384, HS512)",
         ),
     ],
 )
