@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.end_to_end.server import PATIENCE, TWISTD, Server, serving, started
 
@@ -54,13 +57,57 @@ SCENES: dict[str, Callable[[Server], None]] = {
 }
 
 
+def passwords(server: Server) -> None:
+    def basic(pair: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
+
+    for headers in ({}, basic("oboe:baton"), basic("viola:"), {"Authorization": "Basic oboé"}):
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect(additional_headers=headers)
+        response = refused.value.response
+        assert (response.status_code, response.body) == (
+            401,
+            b"the name or the password is wrong\n",
+        )
+        assert response.headers["WWW-Authenticate"] == 'Basic realm="orchestra"'
+    with (
+        server.connect(additional_headers=basic("conductor:baton")) as conductor,
+        server.connect(additional_headers=basic("oboe:reed")) as oboe,
+    ):
+        oboe.send("hello")
+        with pytest.raises(ConnectionClosed, match="publishing is not allowed in this channel"):
+            oboe.recv(timeout=PATIENCE)
+        conductor.send("one")
+        assert conductor.recv(timeout=PATIENCE) == "Echo: one"
+
+
+def rules(server: Server) -> None:
+    with (
+        server.connect("/oboe?name=oboe") as oboe,
+        server.connect("/oboe?name=viola") as viola,
+        server.connect("/oboe") as nobody,
+    ):
+        for other in (viola, nobody):
+            other.send("hello")
+            with pytest.raises(ConnectionClosed, match="only its owner plays in this channel"):
+                other.recv(timeout=PATIENCE)
+        oboe.send("A")
+        assert oboe.recv(timeout=PATIENCE) == "Echo: A"
+    note = Request(server.http("/oboe"), b"B", {"Content-Type": "text/plain"})
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(note, timeout=PATIENCE)
+
+
+POLICIES: dict[str, Callable[[Server], None]] = {"passwords.tac": passwords, "rules.tac": rules}
+
+
 def free_port() -> int:
     with socket.create_server(("", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [*SCENES, *POLICIES])
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     """It does what it says, and ends when it is told to."""
     example = str(EXAMPLES / name)
@@ -69,7 +116,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     with started(command, tmp_path, PORT=str(port)) as server:
         server.port = port
         server.wait_for(f"starting on {port}")
-        SCENES[name](server)
+        (SCENES | POLICIES)[name](server)
         server.stop()
     assert "Traceback" not in server.text
     assert server.text.count("has joined") == server.text.count("has left") > 0
@@ -109,7 +156,7 @@ def test_the_configuration_serves(tmp_path: Path) -> None:
 
 def test_no_example_is_without_a_test() -> None:
     """Each file in the folder is run above."""
-    others = {"duet.tac", "orchestra.toml"}
+    others = {"duet.tac", "orchestra.toml", *POLICIES}
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(SCENES) | others
 
 
