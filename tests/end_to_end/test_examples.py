@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +14,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.end_to_end.server import PATIENCE, TWISTD, Server, serving, started
+from tests.end_to_end.tokens import key_file, token
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -154,9 +160,45 @@ def test_the_configuration_serves(tmp_path: Path) -> None:
     assert "Traceback" not in server.text
 
 
+def example(name: str, *arguments: str) -> str:
+    """What a script of the examples prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.check_output(command, text=True, timeout=PATIENCE).strip()
+
+
+def test_a_token_is_given(tmp_path: Path) -> None:
+    """The server lets its owner in, by the same file, as the one it is for."""
+    secret = key_file(tmp_path)
+    headers = {"Authorization": f"Bearer {example('give_token.py', secret, 'oboe')}"}
+    with serving(tmp_path, "--token-key-file", secret) as server:
+        with server.connect(additional_headers=headers) as oboe:
+            oboe.send("A")
+            assert oboe.recv(timeout=PATIENCE) == "Echo: A"
+            presence = Request(server.http("/?presence"), headers=headers)
+            with urlopen(presence, timeout=PATIENCE) as answer:
+                assert json.load(answer)["members"][0]["identity"] == "oboe"
+        assert server.stop() == 0
+
+
+def test_a_set_of_keys_is_made(tmp_path: Path) -> None:
+    """The server takes tokens by any of them, under its file's name."""
+    private = {name: ed25519.Ed25519PrivateKey.generate() for name in ("old", "new")}
+    paths = [tmp_path / f"{name}.pem" for name in private]
+    for path, key in zip(paths, private.values(), strict=True):
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        path.write_bytes(pem)
+    keys = key_file(tmp_path, example("key_set.py", *map(str, paths)))
+    with serving(tmp_path, "--token-jwks-file", keys) as server:
+        for name, key in private.items():
+            headers = {"Authorization": f"Bearer {token(key, 'EdDSA', name)}"}
+            with server.connect(additional_headers=headers):
+                pass
+        assert server.stop() == 0
+
+
 def test_no_example_is_without_a_test() -> None:
     """Each file in the folder is run above."""
-    others = {"duet.tac", "orchestra.toml", *POLICIES}
+    others = {"duet.tac", "orchestra.toml", "give_token.py", "key_set.py", *POLICIES}
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(SCENES) | others
 
 
