@@ -509,5 +509,5 @@ def test_the_configuration_is_checked(tmp_path: Path) -> None:
     (tmp_path / "short").write_text("short")
     status, told = check(text, "--token-key-file", str(tmp_path / "short"))
     assert status == 1
-    assert told.startswith(f"orchestra: --token-key-file {tmp_path / 'short'}: has no key that ")
+    assert told.startswith(f"orchestra: --token-key-file {tmp_path / 'short'}: has no such key; ")
     assert SECRET not in told

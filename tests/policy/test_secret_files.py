@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def certificate() -> bytes:
 def test_a_key_of_another_form_is_no_secret(data: bytes, reason: str) -> None:
     """Whoever knows a public key could sign tokens otherwise; the reason says what it is."""
     with pytest.raises(ValueError, match="^" + reason):
+        read_key(data)
+
+
+def test_a_key_that_ends_like_a_line() -> None:
+    """It is none without its last byte, and still no secret."""
+    keys = (ed25519.Ed25519PrivateKey.generate().public_key() for _ in count())
+    encoded = (key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for key in keys)
+    data = next(data for data in encoded if data.endswith(b"\n"))
+    with pytest.raises(ValueError, match="^" + FORM):
         read_key(data)
 
 
