@@ -10,55 +10,40 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from zope.interface import implementer
 
-from orchestra import (
-    AccessRequest,
-    Capability,
-    Grant,
-    Hub,
-    OrchestraFactory,
-    OrchestraService,
-    Policy,
-    RefusedError,
-)
+from orchestra import Capability, Grant, OrchestraFactory, OrchestraService, Policy, RefusedError
+
+LISTEN = Capability(("*",), frozenset({"sub"}), wildcard=True)
 
 
 @implementer(IRealm)
 class Realm:
-    """Says what whoever has logged in may do: to cred it is that, and not a person."""
+    """Says what each of them may do: the conductor everything, the others only listen."""
 
-    def requestAvatar(self, avatarId, mind, *interfaces):
-        name = avatarId.decode()
-        allow = {"sub", "pub", "hst"} if name == "conductor" else {"sub"}
-        capability = Capability(("*",), frozenset(allow), wildcard=True)
-        return Grant, Grant(identity=name, capabilities=(capability,)), lambda: None
+    def requestAvatar(self, name, mind, *interfaces):
+        may = None if name == b"conductor" else (LISTEN,)
+        return Grant, Grant(name.decode(), capabilities=may), lambda: None
 
 
 class Passwords(Policy):
-    """Asks for a name and a password (RFC 7617), and has a portal look at them."""
+    """Takes a name and a password from the request (RFC 7617), and asks a portal."""
 
     challenge = 'Basic realm="orchestra"'
 
     def __init__(self, portal):
-        self._portal = portal
+        self.portal = portal
 
-    def __str__(self):
-        return "names and passwords"
-
-    async def connect(self, request: AccessRequest) -> Grant:
+    async def connect(self, request):
         _, _, text = request.headers.get("authorization", "").partition(" ")
         try:
             name, _, password = b64decode(text).partition(b":")
-        except ValueError:
-            raise RefusedError(400, "the header Authorization is malformed") from None
-        try:
-            _, grant, _ = await self._portal.login(UsernamePassword(name, password), None, Grant)
-        except UnauthorizedLogin:
+            _, grant, _ = await self.portal.login(UsernamePassword(name, password), None, Grant)
+        except (ValueError, UnauthorizedLogin):
             raise RefusedError(401, "the name or the password is wrong") from None
         return grant
 
 
 checker = InMemoryUsernamePasswordDatabaseDontUse(conductor=b"baton", oboe=b"reed")
-factory = OrchestraFactory(Hub(), policy=Passwords(Portal(Realm(), [checker])))
+factory = OrchestraFactory(policy=Passwords(Portal(Realm(), [checker])))
 
 application = Application("passwords")
 service = OrchestraService(factory, "tcp:" + os.environ.get("PORT", "8080"))

@@ -23,6 +23,7 @@ Kind: TypeAlias = Literal[
     "slow_readers",  # have to catch up first
     "too_large",
     "unauthorized",
+    "undecided",  # whether it is allowed, in time
     "upgrade",  # it asks for nothing that there is
 ]
 """Why requests are refused, in a word. These are all there are, so that they can be counted."""
@@ -62,9 +63,14 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, reason: str, *, kind: Kind | None = None) -> None:
         """
-        :param reason: one line that repeats nothing the client sent.
+        :param status: from 400 to 599.
+        :param reason: one line that repeats nothing the client sent. It becomes a part of an
+            answer's head, so what cannot be printed is not let through.
         :param kind: by default the usual one for the status.
+        :raises ValueError: if the status is none that a request is refused with.
         """
-        super().__init__(reason)
+        if not 400 <= status <= 599:
+            raise ValueError(f"a request is refused with a status from 400 to 599, not {status}")
+        super().__init__("".join(c if c.isprintable() else " " for c in reason))
         self.status = status
         self.kind = kind or usual_kind(status)

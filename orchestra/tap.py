@@ -124,19 +124,36 @@ class Options(UsageOptions):
             "token-key-file",
             None,
             None,
-            "a file with the secret (HS256 to HS512) or the public key (PEM; RS, PS, ES, EdDSA) "
-            "of the tokens that clients need; without a key, everybody may come in",
+            "a file with the key that clients' tokens (JWT) are checked with: a secret of 32 "
+            "bytes or more, or a public key (PEM); without one, everybody may come in",
         ],
-        ["token-jwks-file", None, None, "the same for several keys, as a JWK set (RFC 7517)"],
-        ["token-audience", None, None, "what must be among a token's aud"],
-        ["token-issuer", None, None, "what a token's iss must be"],
-        ["token-cookie", None, None, "the name of a cookie that may have the token"],
+        [
+            "token-jwks-file",
+            None,
+            None,
+            "a file with several keys for tokens, as a JWK set (RFC 7517), instead of a "
+            "token-key-file",
+        ],
+        [
+            "token-audience",
+            None,
+            None,
+            "what must be among a token's aud; without it, a token must have none",
+        ],
+        ["token-issuer", None, None, "what a token's iss must be; without it, anything"],
+        [
+            "token-cookie",
+            None,
+            None,
+            "the name of a cookie that may have the token, for pages of the origins that may "
+            "connect",
+        ],
         [
             "api-key-file",
             None,
             None,
-            "a file with keys, one in each line, with which an application's servers may do "
-            "everything (X-API-Key); without tokens, POST takes one",
+            "a file with keys for an application's servers, one in each line: who sends one as "
+            "X-API-Key may do everything; without keys for tokens, only POST takes one",
         ],
         [
             "drain",

@@ -46,6 +46,14 @@ def text(value: Any) -> str:
     return value
 
 
+def name(value: Any) -> str:
+    """A string that is not empty."""
+    found = text(value)
+    if not found:
+        raise ValueError("must be a string that is not empty")
+    return found
+
+
 def cookie_name(value: Any) -> str:
     """The name of a cookie (RFC 6265 section 4.1.1)."""
     if not (isinstance(value, str) and _COOKIE_NAME.fullmatch(value)):
@@ -166,8 +174,8 @@ OPTIONS: dict[str, Check] = {
     "trusted-proxy": each(TrustedProxies, addresses.ALLOWED),
     "token-key-file": text,
     "token-jwks-file": text,
-    "token-audience": text,
-    "token-issuer": text,
+    "token-audience": name,
+    "token-issuer": name,
     "token-cookie": cookie_name,
     "api-key-file": text,
     "drain": number(0, 3600, "seconds", float),

@@ -92,7 +92,8 @@ class OrchestraClient(Service):
         """
         :param url: of the server, or of where it is mounted, such as ``http://localhost:8080/``.
         :param token: what the server wants to know who comes, or a function that is asked for it
-            before each request, and returns it or a Deferred of it.
+            before each request, and returns it or a Deferred of it. One that the server does not
+            take is then no reason to give up, since the next one may be another.
         :param agent: what makes requests; by default Twisted's own, with kept connections.
         :param reactor: the global one by default.
         :param retry_policy: how many seconds to wait after so many attempts that failed in a row;
@@ -328,7 +329,8 @@ class OrchestraClient(Service):
         if response.code == 200:
             return response
         reason = (await self._body(response))[:200].decode(errors="replace").strip()
-        if not _is_transient(response.code):
+        may_change = response.code == 401 and callable(self._token)
+        if not (may_change or _is_transient(response.code)):
             raise RequestRefusedError(response.code, reason)
         (after,) = response.headers.getRawHeaders("Retry-After", [""])[:1]
         retry_after = min(float(after), self._silence) if re.fullmatch("[0-9]+", after) else 0.0

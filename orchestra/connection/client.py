@@ -89,7 +89,6 @@ class Client:
         """
         self.client_id = randbytes(8).hex()  # unique, but no secret
         self.factory.register(self)
-        self._watch_expiry()
         hub, target = self.factory.hub, self.target
         self._subscriber = hub.attach(
             target.channel,
@@ -100,17 +99,21 @@ class Client:
             skip=self.client_id if skip_own else None,
             member=hub.member(self.client_id, self.identity, self.grant.info),
         )
+        if self.grant.expires is not None:
+            self._watch_expiry(self.grant.expires)
         return self._subscriber
 
-    def _watch_expiry(self) -> None:
+    def _watch_expiry(self, expires: float) -> None:
+        left = max(expires - self.factory.hub.wall_clock(), 0.0)
+        wait = min(left, LOOK_AT_CLOCK)
+        self._expiry = self.factory.reactor.callLater(wait, self._look_at_clock, expires)
+
+    def _look_at_clock(self, expires: float) -> None:
         self._expiry = None
-        if self.grant.expires is not None:
-            left = self.grant.expires - self.factory.hub.wall_clock()
-            if left > 0:
-                wait = min(left, LOOK_AT_CLOCK)
-                self._expiry = self.factory.reactor.callLater(wait, self._watch_expiry)
-            else:
-                self.close(EXPIRED)
+        if self.factory.hub.wall_clock() < expires:
+            self._watch_expiry(expires)
+        else:
+            self.close(EXPIRED)
 
     def listen(self) -> None:
         """Read, unless the outflow is full: then that begins once it has drained."""

@@ -40,6 +40,7 @@ class Undecided:
         self._play = play
         self._waiting: deque[Content] = deque()
         self._is_busy = False
+        self._decision: Deferred[None] | None = None  # that takes time
 
     def add(self, contents: Sequence[Content]) -> None:
         """Take messages that the client sent, in their order."""
@@ -48,23 +49,34 @@ class Undecided:
             self._is_busy = True
             Deferred.fromCoroutine(self._work_off()).addErrback(self._failed)
 
+    def stop(self) -> None:
+        """Forget all of it: the client is gone."""
+        self._waiting.clear()
+        if self._decision is not None:
+            self._decision.cancel()
+
     async def _work_off(self) -> None:
         try:
             while self._waiting:
                 content = self._waiting.popleft()
                 decision = self._decide(content)
                 if decision is not None:
+                    self._decision = decision
                     self._client.pause_reading()
                     try:
                         await decision
                     finally:
+                        self._decision = None
                         self._client.resume_reading()
-                self._play([content])
+                if not self._client.is_gone:
+                    self._play([content])
         finally:
             self._is_busy = False
 
     def _failed(self, failure: Failure) -> None:
         self._waiting.clear()
+        if self._client.is_gone:
+            return
         if failure.check(RefusedError):
             error: Any = failure.value
             self._client.close(refused(error.status, str(error)))

@@ -22,6 +22,10 @@ TIMEOUT = 4.0
 """How many seconds a decision may take. By default that is less than a handshake may."""
 
 
+# Of whoever has an API key. The policy is not asked what that may do.
+_WITH_API_KEY = Grant()
+
+
 @dataclass(frozen=True)
 class AccessRequest:
     """What is known of somebody who wants to come in. Its ``repr`` shows no secrets."""
@@ -64,6 +68,10 @@ class Policy:
     publish: Callable[[Grant, str, Content], Any] | None = None
     """See :class:`orchestra.interfaces.IPolicy`."""
 
+    def __str__(self) -> str:
+        """What decides, in words for the log."""
+        return f"the application ({type(self).__name__})"
+
     def connect(self, request: AccessRequest) -> Any:
         """Everything is allowed."""
         return EVERYTHING
@@ -87,7 +95,7 @@ class Access:
         :param policy: asked about whoever has no API key; without one, everybody may come in.
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
-        :param timeout: how many seconds a decision may take.
+        :param timeout: how many seconds a decision may take; 0 for any time.
         """
         self._clock = clock
         self._timeout = timeout
@@ -103,10 +111,14 @@ class Access:
     def __str__(self) -> str:
         """Who may come in, in words."""
         if self.policy is not None:
-            return f"Who may come in is decided by {self.policy}."
+            words = f"Who may come in is decided by {self.policy}."
+        elif self.api_keys is not None:
+            words = "Everybody may come in and play by a WebSocket; only POST takes an API key."
+        else:
+            words = "Everybody may come in and play: there is no key for tokens."
         if self.api_keys is not None:
-            return "Everybody may come in, but posting takes an API key."
-        return "Everybody may come in: there is no key for tokens."
+            words += f" There {'is' if len(self.api_keys) == 1 else 'are'} {self.api_keys}."
+        return words
 
     def connect(self, request: AccessRequest) -> Grant | Deferred[Grant]:
         """Who it is, and what that allows.
@@ -116,7 +128,7 @@ class Access:
         key = request.headers.get(HEADER.lower())
         if key is not None and self.api_keys is not None:
             self.api_keys.check(key)
-            return EVERYTHING
+            return _WITH_API_KEY
         if self.policy is None:
             if request.method == "POST" and self.api_keys is not None:
                 raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
@@ -129,7 +141,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if self.policy is None or self.policy.subscribe is None:
+        if grant is _WITH_API_KEY or self.policy is None or self.policy.subscribe is None:
             return None
         return self._decision(self.policy.subscribe(grant, channel))
 
@@ -138,7 +150,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if self.policy is None or self.policy.publish is None:
+        if grant is _WITH_API_KEY or self.policy is None or self.policy.publish is None:
             return None
         return self._decision(self.policy.publish(grant, channel, content))
 
@@ -149,10 +161,11 @@ class Access:
     def _in_time(self, answer: Any) -> Any:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
-        if isinstance(answer, Deferred):
+        if self._timeout and isinstance(answer, Deferred):
             answer.addTimeout(self._timeout, self._clock, _too_late)
         return answer
 
 
 def _too_late(result: object, timeout: float) -> NoReturn:
-    raise RefusedError(503, "whether that is allowed could not be decided in time")
+    reason = "whether that is allowed could not be decided in time"
+    raise RefusedError(503, reason, kind="undecided")

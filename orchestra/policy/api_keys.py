@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from orchestra.policy.secret_files import warn_if_exposed
 from orchestra.refusal import RefusedError
 
 HEADER = "X-API-Key"
@@ -39,6 +40,10 @@ class ApiKeys:
         """How many there are."""
         return len(self._digests)
 
+    def __str__(self) -> str:
+        """How many there are, in words."""
+        return f"{len(self)} API key{'' if len(self) == 1 else 's'}"
+
     def reload(self) -> str:
         """Read the file again. If it cannot be used, what was known stays known.
 
@@ -47,7 +52,7 @@ class ApiKeys:
         :raises OSError: if the file cannot be read.
         """
         self._digests = self._read()
-        return f"{self._path}: {len(self)} API keys"
+        return f"{self._path}: {self}"
 
     def check(self, key: str) -> None:
         """Make sure that a key is known.
@@ -67,6 +72,7 @@ class ApiKeys:
                     if not _KEY.fullmatch(key):
                         raise ValueError(f"line {number} is no key; must be {ALLOWED}")
                     keys.append(key)
+            warn_if_exposed(self._path)
         if not keys:
             raise ValueError(f"has no key; must be {ALLOWED}")
         if not all(_KEY.fullmatch(key) for key in keys):

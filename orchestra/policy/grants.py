@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +41,16 @@ class Capability:
         return channel in self.channels
 
 
+# How many levels deeper than at first an info can still be encoded: the stack may be deeper then.
+_ROOM = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who somebody is, and what that allows."""
+    """Who somebody is, and what that allows.
+
+    :raises ValueError: if its info is no value of JSON.
+    """
 
     identity: str | None = None
     """Whose client it is, for those who may know who is there."""
@@ -56,6 +64,18 @@ class Grant:
     capabilities: tuple[Capability, ...] | None = None
     """What is allowed. Of those that cover a channel the first one counts alone; where none does,
     nothing is. ``None`` allows everything everywhere."""
+
+    def __post_init__(self) -> None:
+        if self.info is None:
+            return
+        # One that could not be encoded would keep all others from being told who is there.
+        value = self.info
+        for _ in range(_ROOM):
+            value = [value]
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("info must be a value of JSON that is not nested deeply") from None
 
     def allows(self, what: str, channel: str) -> bool:
         """Whether something is allowed in a channel.

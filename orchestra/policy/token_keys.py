@@ -15,17 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError, PyJWTError
 
-# RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA.
+from orchestra.policy.secret_files import warn_if_exposed
+
+# RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA. Of those
+# beyond the longest, a token costs a millisecond.
 _SECRETS: dict[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 _SHORTEST_RSA = 2048
+_LONGEST_RSA = 8192
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 KEY_ALLOWED = (
     f"a file with a secret of {_SECRETS['HS256']} bytes or more, or with a public key (PEM): RSA "
-    f"of {_SHORTEST_RSA} bits or more, ECDSA (P-256, P-384, P-521) or EdDSA"
+    f"of {_SHORTEST_RSA} to {_LONGEST_RSA} bits, ECDSA (P-256, P-384, P-521) or EdDSA"
 )
 """What a file with a key must be, in words."""
 
@@ -63,11 +68,18 @@ def read_key(data: bytes) -> TokenKey:
     :raises ValueError: if it is neither, or too short.
     """
     key: Any = data.rstrip(b"\r\n")
+    if b"PRIVATE KEY-----" in data:
+        raise ValueError(f"has a private key, which is to stay elsewhere; must be {KEY_ALLOWED}")
     if b"-----BEGIN" in data:
         try:
             key = load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm):
             key = None
+    elif key and _is_key_of_another_kind(data):  # with its end, which may be a part of DER
+        raise ValueError(
+            "has a key in a form that is not read (a JWK set is for a token-jwks-file); "
+            f"must be {KEY_ALLOWED}"
+        )
     algorithms = _algorithms(key)
     if not algorithms:
         raise ValueError(f"has no such key; must be {KEY_ALLOWED}")
@@ -120,24 +132,38 @@ class KeyFile:
 
     def _read(self) -> tuple[TokenKey, ...]:
         data = Path(self._path).read_bytes()
-        return read_jwks(data) if self._is_set else (read_key(data),)
+        keys = read_jwks(data) if self._is_set else (read_key(data),)
+        if any(isinstance(key.key, bytes) for key in keys):
+            warn_if_exposed(self._path)
+        return keys
 
 
 def describe(keys: Sequence[TokenKey]) -> str:
     """Some keys in words, which tell nothing secret."""
     algorithms = ", ".join(sorted({name for key in keys for name in key.algorithms}))
-    return f"{len(keys)} key{'' if len(keys) == 1 else 's'} for tokens ({algorithms})"
+    return f"{len(keys)} key{'' if len(keys) == 1 else 's'} ({algorithms})"
 
 
 def _algorithms(key: Any) -> tuple[str, ...]:
     # Those that may be used with a key; none if it is not good enough for any.
     if isinstance(key, bytes):
+        if _is_key_of_another_kind(key):
+            return ()
         return tuple(name for name, size in _SECRETS.items() if len(key) >= size)
     if isinstance(key, RSAPublicKey):
-        return _RSA if key.key_size >= _SHORTEST_RSA else ()
+        return _RSA if _SHORTEST_RSA <= key.key_size <= _LONGEST_RSA else ()
     if isinstance(key, EllipticCurvePublicKey):
         return tuple(name for curve, name in _CURVES.items() if curve == key.curve.name)
     return ("EdDSA",) if isinstance(key, (Ed25519PublicKey, Ed448PublicKey)) else ()
+
+
+def _is_key_of_another_kind(secret: bytes) -> bool:
+    # A public key (SSH, DER, a JWK set) that was given as a secret is one that everybody knows.
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        return True
+    return False
 
 
 def _from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
@@ -145,8 +171,8 @@ def _from_jwk(jwk: Mapping[str, Any]) -> TokenKey | None:
     if "d" in jwk:
         raise _PrivateKeyError
     try:
-        key = PyJWK(dict(jwk)).key
-    except PyJWTError:
+        key = PyJWK(dict(jwk), "EdDSA" if jwk.get("kty") == "OKP" else None).key
+    except (PyJWTError, UnsupportedAlgorithm, NotImplementedError):
         return None
     algorithms = _algorithms(key)
     if "alg" in jwk:

@@ -7,16 +7,17 @@ the key to believe it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import jwt
 from jwt.exceptions import (
     ExpiredSignatureError,
     ImmatureSignatureError,
-    InvalidAlgorithmError,
     InvalidAudienceError,
     InvalidIssuerError,
     InvalidSignatureError,
+    InvalidSubjectError,
     MissingRequiredClaimError,
     PyJWTError,
 )
@@ -38,14 +39,24 @@ QUERY = "token"
 LEEWAY = 5.0
 """How many seconds the clocks of those who sign tokens may be wrong."""
 
+LONGEST = 8192
+"""How many characters of a token are read. It takes time to do so, whoever has sent it."""
+
+MAX_TRIES = 4
+"""How many keys are tried, if a token does not tell which it is. That takes time, too."""
+
+_MALFORMED = "the token is malformed"
+
+_OWN = ("same-origin", "none")
+"""Where requests come from that no page of another origin has made."""
+
 _REASONS: dict[type[PyJWTError], str] = {
     ExpiredSignatureError: "the token has expired",
     ImmatureSignatureError: "the token is not valid yet",
     InvalidAudienceError: "the token is for another audience",
     InvalidIssuerError: "the token is from another issuer",
-    InvalidSignatureError: "the token's signature is wrong",
+    InvalidSubjectError: "the token's sub is not a string",
     MissingRequiredClaimError: "the token does not say who it is from, or for",
-    InvalidAlgorithmError: "the token's algorithm is not allowed with this key",
 }
 
 
@@ -90,7 +101,9 @@ class TokenPolicy(Policy):
 
     def __str__(self) -> str:
         """What is needed, in words."""
-        return f"tokens: {describe(self._keys.keys)}"
+        wanted = {"audience": self._audience, "issuer": self._issuer, "cookie": self._cookie}
+        words = [f"{name} {value}" for name, value in wanted.items() if value is not None]
+        return ", ".join([f"tokens: {describe(self._keys.keys)}", *words])
 
     def connect(self, request: AccessRequest) -> Grant:
         """Who it is, and what that allows.
@@ -109,22 +122,25 @@ class TokenPolicy(Policy):
         """
         claims = self._verified(token)
         expires = claims.get("exp")
-        return Grant(
-            claims.get("sub"),
-            claims.get("info"),
-            None if expires is None else int(expires) + LEEWAY,
-            capabilities(claims["caps"]) if "caps" in claims else None,
-        )
+        allowed = capabilities(claims["caps"]) if "caps" in claims else None
+        try:
+            return Grant(
+                claims.get("sub"),
+                claims.get("info"),
+                None if expires is None else int(expires) + LEEWAY,
+                allowed,
+            )
+        except (ValueError, OverflowError):  # of what is signed, and still makes no sense
+            raise RefusedError(401, _MALFORMED) from None
 
     def _verified(self, token: str) -> dict[str, Any]:
-        reason = "the token is malformed"
+        reason = _MALFORMED
+        if len(token) > LONGEST:
+            raise RefusedError(401, f"the token must be {LONGEST} characters or less")
         try:
-            key_id = jwt.get_unverified_header(token).get("kid")
-            reason = "the token's key is not known"
-            for key in self._keys.keys:
-                if key_id is not None and key.key_id not in (None, key_id):
-                    continue
-                try:
+            for key in self._candidates(jwt.get_unverified_header(token)):
+                reason = "the token's signature is wrong"  # unless another key fits
+                with suppress(InvalidSignatureError):
                     return jwt.decode(
                         token,
                         key.key,
@@ -133,13 +149,24 @@ class TokenPolicy(Policy):
                         issuer=self._issuer,
                         leeway=LEEWAY,
                     )
-                except (InvalidSignatureError, InvalidAlgorithmError) as error:
-                    reason = _REASONS[type(error)]  # unless another key fits
         except PyJWTError as error:
-            reason = _REASONS.get(type(error), "the token is malformed")
+            reason = _REASONS.get(type(error), _MALFORMED)
         except (ValueError, TypeError, OverflowError, RecursionError):  # of what is in it
-            reason = "the token is malformed"
+            reason = _MALFORMED
         raise RefusedError(401, reason)
+
+    def _candidates(self, header: Mapping[str, Any]) -> list[TokenKey]:
+        # What may have signed a token, by what it says itself.
+        key_id = header.get("kid")
+        known = [key for key in self._keys.keys if key_id is None or key.key_id in (None, key_id)]
+        if not known:
+            raise RefusedError(401, "the token's key is not known")
+        fitting = [key for key in known if header.get("alg") in key.algorithms]
+        if not fitting:
+            raise RefusedError(401, "the token's algorithm is not allowed with this key")
+        if len(fitting) > MAX_TRIES:
+            raise RefusedError(401, "the token does not tell its key, and there are many (kid)")
+        return fitting
 
 
 def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
@@ -164,8 +191,8 @@ def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
 
 def _in_cookie(headers: Mapping[str, str], cookie: str) -> str | None:
     # A page's requests have its origin, which was checked, but for those whose answers it cannot
-    # read. These count for nothing if the page is of another site (Fetch Metadata).
-    if "origin" not in headers and headers.get("sec-fetch-site") == "cross-site":
+    # read. These count for nothing if the page is of another origin (Fetch Metadata).
+    if "origin" not in headers and headers.get("sec-fetch-site", "none") not in _OWN:
         return None
     for pair in headers.get("cookie", "").split(";"):
         name, _, value = pair.strip().partition("=")

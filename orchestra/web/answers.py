@@ -72,10 +72,17 @@ def refuse(factory: OrchestraFactory, request: Request, peer: str, error: Refuse
     :returns: the body.
     """
     factory.activity.refused(peer, error.status, str(error), error.kind)
-    request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
+    request.setResponseCode(error.status, _phrase(error.status).encode())
     for name, value in refusal_headers(error.status, factory.access.challenge):
         request.setHeader(name, value)
     return f"{error}\n".encode()
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # it is an application's own
+        return "Refused"
 
 
 def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:

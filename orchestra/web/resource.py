@@ -90,23 +90,26 @@ class OrchestraResource(Resource):
         answering = Deferred.fromCoroutine(self._answer(visit))
         if answering.called:
             return cast("int | bytes", answering.result)
+
         # Whoever decides takes a while. The client may leave meanwhile.
-        gone = request.notifyFinish()
-        gone.addErrback(lambda _: answering.cancel())
-        answering.addCallbacks(partial(_finish, request), lambda _: None)
+        def leave(_: Failure) -> None:
+            visit.is_gone = True
+            answering.cancel()
+
+        request.notifyFinish().addErrback(leave)
+        answering.addCallback(partial(_finish, request))
         return NOT_DONE_YET
 
     async def _answer(self, visit: _Visit) -> int | bytes:
         try:
             answer = await self._serve(visit)
-        except RefusedError as error:
+        except Exception as error:
+            if visit.is_gone:
+                return NOT_DONE_YET
+            if not isinstance(error, RefusedError):
+                self._factory.report(Failure(), "a request could not be served")
+                error = RefusedError(500, "internal server error")
             answer = refuse(self._factory, visit.request, visit.peer, error)
-        except CancelledError:
-            raise
-        except Exception:
-            self._factory.report(Failure(), "a request could not be served")
-            failed = RefusedError(500, "internal server error")
-            answer = refuse(self._factory, visit.request, visit.peer, failed)
         return answer if isinstance(answer, int) else body(visit.request, answer)
 
     async def _serve(self, visit: _Visit) -> int | bytes:
@@ -119,19 +122,19 @@ class OrchestraResource(Resource):
         if method not in ("GET", "POST"):
             raise RefusedError(405, f"the method must be one of {METHODS}")
         access, channel = self._factory.access, target.channel
-        grant = await _settled(
+        grant = await visit.settled(
             access.connect(AccessRequest(method, channel, visit.address, uri, headers))
         )
         if method == "POST":
             grant.check(PUBLISH, channel)
             content, key = content_of(_body(request), headers), key_of(headers)
-            await _settled(access.publish(grant, channel, content))
+            await visit.settled(access.publish(grant, channel, content))
             return self._publish(visit, channel, content, key)
         if target.presence is not None:
             grant.check(PRESENCE, channel)
         if CONTENT_TYPE in headers.get("accept", ""):
             grant.check(SUBSCRIBE, channel)
-            await _settled(access.subscribe(grant, channel))
+            await visit.settled(access.subscribe(grant, channel))
             return self._stream(visit, target, grant)
         if target.presence is not None:
             return self._presence(request, target)
@@ -168,8 +171,6 @@ class OrchestraResource(Resource):
         channel = request.channel
         if channel.transport is None:
             raise RefusedError(426, _NO_HTTP_1)
-        if factory.is_full:
-            raise RefusedError(503, "the server is full")
         if "last-event-id" in headers and grant.allows(HISTORY, target.channel):
             target = _resumed(target, headers["last-event-id"])
         stream = EventStream(factory, visit.peer)
@@ -192,7 +193,7 @@ class OrchestraResource(Resource):
         return NOT_DONE_YET
 
 
-@dataclass
+@dataclass(repr=False)
 class _Visit:
     """A request, and whose it is."""
 
@@ -202,13 +203,21 @@ class _Visit:
     peer: str
     """The same for the log."""
 
+    is_gone: bool = False
+    """Whether the client has left before it was answered."""
 
-async def _settled(value: Any) -> Any:
-    return await value if isinstance(value, Deferred) else value
+    async def settled(self, value: Any) -> Any:
+        """What was decided, at once or by a Deferred, if the client is still there."""
+        found = await value if isinstance(value, Deferred) else value
+        if self.is_gone:
+            raise CancelledError
+        return found
 
 
 def _finish(request: Request, answer: int | bytes) -> None:
     if isinstance(answer, bytes):
+        if answer:
+            request.setHeader("Content-Length", str(len(answer)))
         request.write(answer)
         request.finish()
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.close_codes import EXPIRED, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.drain import Drain
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
@@ -134,7 +134,7 @@ class OrchestraFactory(WebSocketServerFactory):
             everybody may do everything.
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
-        :param policy_timeout: seconds in which a policy must have decided.
+        :param policy_timeout: seconds in which a policy must have decided each time.
         :param log_notes: whether what clients write may be in the log. If not, that tells of each
             note only its size, no reason that a client closes for, and of what an application's
             code raises only the type and where it was raised.
@@ -312,7 +312,11 @@ class OrchestraFactory(WebSocketServerFactory):
         :raises RefusedError: if there is none, or it wants more than it may have.
         """
         if not self.accepting or client.is_gone:  # since it came
-            raise RefusedError(503, "the server is shutting down")
+            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
+        if self.is_full:
+            raise RefusedError(503, "the server is full")
+        if grant.expires is not None and grant.expires <= self.hub.wall_clock():
+            raise RefusedError(401, EXPIRED.reason)
         if target.last or target.since is not None:
             grant.check(HISTORY, target.channel)
         client.grant = grant
@@ -438,6 +442,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: the message, and whether it was published before.
         :raises RefusedError: if it may not be published.
         """
+        if not self.accepting:  # since the request came
+            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
         settings = self.settings(channel)
         if not self._may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")

@@ -71,6 +71,9 @@ class IntakeProtocol(OpeningProtocol):
             return
         ends = 0.0
         while self.state != self.STATE_CLOSED:
+            if self._holds:
+                self._has_rest = bool(self.data)
+                return
             between_messages = self.current_frame is None and not self.inside_message
             if between_messages and self.state == self.STATE_OPEN:
                 is_cut = self._read_burst()
@@ -191,7 +194,7 @@ class IntakeProtocol(OpeningProtocol):
     def work_on(self) -> None:
         """Go on with what was received."""
         self._is_queued = False
-        if self._holds or self.state == self.STATE_CLOSED:
+        if self.state == self.STATE_CLOSED:
             return
         self._has_rest = False
         try:

@@ -212,6 +212,7 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     _wskey = ""  # until a handshake was read
     _is_head = False  # and wants no body
+    _decision: Deferred[Any] | None = None  # on whether it is let in, while that takes time
     # Autobahn tells of refusals and failures at length, with what the peer sent unescaped; what
     # matters of it is logged by the factory's activity log.
     log = make_logger(level="error")
@@ -239,6 +240,8 @@ class OpeningProtocol(WebSocketServerProtocol):
             self.factory.activity.tls_failed(self.peer, words)
             reason = Failure(ConnectionLost(words))  # of the other Autobahn cannot read all kinds
         self._connectionLost(reason)
+        if self._decision is not None:  # on whether it is let in, which does not matter any more
+            self._decision.cancel()
 
     def processHandshake(self) -> None:
         """Read the handshake, if it is well formed and there is room for one more client."""
@@ -310,6 +313,7 @@ class OpeningProtocol(WebSocketServerProtocol):
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
         del vars(self)["failHandshake"]  # it was read; what is said from now on is meant
         decision: Deferred[Any] = maybeDeferred(self._ask, request)
+        self._decision = decision
         return decision.addErrback(lambda failure: Failure(self._denial(failure)))
 
     def _ask(self, request: ConnectionRequest) -> Any:
@@ -354,12 +358,15 @@ class OpeningProtocol(WebSocketServerProtocol):
             self._refuse(Failure(error))
             return
         if isinstance(answer, Deferred) or iscoroutine(answer):  # of a subclass
-            maybeDeferred(lambda: answer).addCallbacks(self.succeedHandshake, self._refuse)
+            self._decision = maybeDeferred(lambda: answer)
+            self._decision.addCallbacks(self.succeedHandshake, self._refuse)
         else:
             self.succeedHandshake(answer)
 
     def succeedHandshake(self, res: Any) -> None:
         """Answer the handshake of a client that is let in, if it is still there."""
+        if self._decision is not None:
+            self._decision = None
         if self.state == self.STATE_CONNECTING:
             super().succeedHandshake(res)
 
@@ -374,7 +381,8 @@ class OpeningProtocol(WebSocketServerProtocol):
         if isinstance(failure.value, RefusedError):
             self.refusal_kind = failure.value.kind
             return ConnectionDeny(failure.value.status, str(failure.value))
-        self.factory.report(failure, "a connection could not be admitted")
+        if self.state == self.STATE_CONNECTING:
+            self.factory.report(failure, "a connection could not be admitted")
         return ConnectionDeny(500, "internal server error")
 
     def failHandshake(

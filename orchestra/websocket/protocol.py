@@ -159,3 +159,5 @@ class OrchestraProtocol(Client, IntakeProtocol):
         elif not self.factory.activity.log_notes:
             reason = None  # which the client wrote, as it does notes
         self.leave(code, reason)
+        if self.undecided is not None:
+            self.undecided.stop()

@@ -1,4 +1,4 @@
-"""What clients in other languages need."""
+"""What clients in other languages and pages in a browser need."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.end_to_end.server import PATIENCE, Server, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserType, Page
 
 NODE = Path(__file__).with_name("node")
 
@@ -185,3 +188,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
         assert server.stop() == 0
     assert "Traceback" not in server.text
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[tuple[BrowserType, dict[str, Any]]]:
+    """Chromium, as it is installed, and what it is to be launched with."""
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--no-proxy-server"]
+        yield playwright.chromium, {"executable_path": binary, "args": arguments}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: tuple[BrowserType, dict[str, Any]]) -> Iterator[Browser]:
+    """Chromium, as it is by default."""
+    kind, options = chromium
+    browser = kind.launch(**options)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that has been nowhere."""
+    with browser.new_context() as context:
+        context.set_default_timeout(1000 * PATIENCE)
+        yield context.new_page()

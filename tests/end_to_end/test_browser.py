@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.pages import POST, SUBMIT, hear, listen, open_at
 from tests.end_to_end.proxies import Relay, relaying
 from tests.end_to_end.server import PATIENCE, Place, Server, pouring, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 MIB = 1024 * 1024
-
-LISTEN = """url => {
-    window.heard = []
-    window.opened = 0
-    window.source = new EventSource(url)
-    source.onopen = () => { opened += 1 }
-    for (const kind of ["message", "binary", "gap", "presence"])
-        source.addEventListener(kind, event => heard.push([kind, event.data]))
-}"""
 
 MEDDLE = """async ([http, ws]) => {
     const source = new EventSource(http)
@@ -47,42 +38,6 @@ MEDDLE = """async ([http, ws]) => {
     ])
 }"""
 
-SUBMIT = """url => {
-    const form = document.createElement("form")
-    Object.assign(form, {method: "POST", enctype: "text/plain", action: url})
-    form.append(Object.assign(document.createElement("input"), {name: "foreign", value: "form"}))
-    document.body.append(form)
-    form.submit()
-}"""
-
-POST = """async ([url, type, key, body]) => {
-    const headers = key ? {"Content-Type": type, "Idempotency-Key": key} : {"Content-Type": type}
-    const answer = await fetch(url, {method: "POST", headers, body})
-    return [answer.status, answer.headers.get("Idempotent-Replayed"), await answer.text()]
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, as it is installed."""
-    binary = shutil.which("chromium")
-    if binary is None:
-        pytest.skip("chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--no-proxy-server"]
-        browser = playwright.chromium.launch(executable_path=binary, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that has been nowhere."""
-    with browser.new_context() as context:
-        context.set_default_timeout(1000 * PATIENCE)
-        yield context.new_page()
-
 
 @pytest.fixture(scope="module")
 def friendly(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
@@ -99,24 +54,6 @@ def relay(server: Server) -> Iterator[Relay]:
     """What stands between the browser and the server, and may fail."""
     with relaying(server) as relay:
         yield relay
-
-
-def open_at(page: Page, place: Place) -> None:
-    """Go to where the page has the origin of a place, and may do all that pages may."""
-    page.goto(place.http("/healthz"))
-
-
-def listen(page: Page, url: str) -> None:
-    """Open an event source, which keeps what it hears."""
-    page.evaluate(LISTEN, url)
-    page.wait_for_function("opened === 1")
-
-
-def hear(page: Page, count: int) -> list[list[str]]:
-    """The kinds and the data of the next events."""
-    page.wait_for_function("count => heard.length >= count", arg=count)
-    heard: list[list[str]] = page.evaluate("count => heard.splice(0, count)", count)
-    return heard
 
 
 def play(place: Place, path: str, *messages: str | bytes) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+import subprocess
+import sys
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.end_to_end.server import PATIENCE, TWISTD, Server, serving, started
+from tests.end_to_end.tokens import key_file, token
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -64,13 +73,57 @@ SCENES: dict[str, Callable[[Server], None]] = {
 }
 
 
+def passwords(server: Server) -> None:
+    def basic(pair: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
+
+    for headers in ({}, basic("oboe:baton"), basic("viola:"), {"Authorization": "Basic oboé"}):
+        with pytest.raises(InvalidStatus) as refused:
+            server.connect(additional_headers=headers)
+        response = refused.value.response
+        assert (response.status_code, response.body) == (
+            401,
+            b"the name or the password is wrong\n",
+        )
+        assert response.headers["WWW-Authenticate"] == 'Basic realm="orchestra"'
+    with (
+        server.connect(additional_headers=basic("conductor:baton")) as conductor,
+        server.connect(additional_headers=basic("oboe:reed")) as oboe,
+    ):
+        oboe.send("hello")
+        with pytest.raises(ConnectionClosed, match="publishing is not allowed in this channel"):
+            oboe.recv(timeout=PATIENCE)
+        conductor.send("one")
+        assert conductor.recv(timeout=PATIENCE) == "Echo: one"
+
+
+def rules(server: Server) -> None:
+    with (
+        server.connect("/oboe?name=oboe") as oboe,
+        server.connect("/oboe?name=viola") as viola,
+        server.connect("/oboe") as nobody,
+    ):
+        for other in (viola, nobody):
+            other.send("hello")
+            with pytest.raises(ConnectionClosed, match="only its owner plays in this channel"):
+                other.recv(timeout=PATIENCE)
+        oboe.send("A")
+        assert oboe.recv(timeout=PATIENCE) == "Echo: A"
+    note = Request(server.http("/oboe"), b"B", {"Content-Type": "text/plain"})
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(note, timeout=PATIENCE)
+
+
+POLICIES: dict[str, Callable[[Server], None]] = {"passwords.tac": passwords, "rules.tac": rules}
+
+
 def free_port() -> int:
     with socket.create_server(("", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [*SCENES, *POLICIES])
 def test_an_example_runs(name: str, tmp_path: Path) -> None:
     """It does what it says, and ends when it is told to."""
     example = str(EXAMPLES / name)
@@ -79,7 +132,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     with started(command, tmp_path, PORT=str(port)) as server:
         server.port = port
         server.wait_for(f"starting on {port}")
-        SCENES[name](server)
+        (SCENES | POLICIES)[name](server)
         server.stop()
     assert "Traceback" not in server.text
     assert server.text.count("has joined") == server.text.count("has left") > 0
@@ -117,9 +170,52 @@ def test_the_configuration_serves(tmp_path: Path) -> None:
     assert "Traceback" not in server.text
 
 
+def example(name: str, *arguments: str) -> str:
+    """What a script of the examples prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.check_output(command, text=True, timeout=PATIENCE).strip()
+
+
+def test_a_token_is_given(tmp_path: Path) -> None:
+    """The server lets its owner in, by the same file, as the one it is for."""
+    secret = key_file(tmp_path)
+    headers = {"Authorization": f"Bearer {example('give_token.py', secret, 'oboe')}"}
+    with serving(tmp_path, "--token-key-file", secret) as server:
+        with server.connect(additional_headers=headers) as oboe:
+            oboe.send("A")
+            assert oboe.recv(timeout=PATIENCE) == "Echo: A"
+            presence = Request(server.http("/?presence"), headers=headers)
+            with urlopen(presence, timeout=PATIENCE) as answer:
+                assert json.load(answer)["members"][0]["identity"] == "oboe"
+        assert server.stop() == 0
+
+
+def test_a_set_of_keys_is_made(tmp_path: Path) -> None:
+    """The server takes tokens by any of them, under its file's name."""
+    private = {name: ed25519.Ed25519PrivateKey.generate() for name in ("old", "new")}
+    paths = [tmp_path / f"{name}.pem" for name in private]
+    for path, key in zip(paths, private.values(), strict=True):
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        path.write_bytes(pem)
+    keys = key_file(tmp_path, example("key_set.py", *map(str, paths)))
+    with serving(tmp_path, "--token-jwks-file", keys) as server:
+        for name, key in private.items():
+            headers = {"Authorization": f"Bearer {token(key, 'EdDSA', name)}"}
+            with server.connect(additional_headers=headers):
+                pass
+        assert server.stop() == 0
+
+
 def test_no_example_is_without_a_test() -> None:
     """Each file in the folder is run above."""
-    others = {"duet.tac", "orchestra.toml", "tutorial.html"}
+    others = {
+        "duet.tac",
+        "give_token.py",
+        "key_set.py",
+        "orchestra.toml",
+        "tutorial.html",
+        *POLICIES,
+    }
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(SCENES) | others
 
 

@@ -223,7 +223,7 @@ def test_slow_readers(serve: Serve, told: Told) -> None:
     assert found["orchestra_held_publishers"] == 1
     assert found["orchestra_evicted_readers_total"] == 0
     for _ in range(3):
-        player.send(note)
+        factory.hub.publish("main", note.encode(), publisher=player.server.client_id)
         factory.hub.flush()
     found = told(factory)
     assert found["orchestra_evicted_readers_total"] == 2

@@ -27,6 +27,7 @@ from orchestra.memory import Memory, Needs
 from orchestra.metrics import MetricsService
 from orchestra.observe.activity import MOVES_PER_SECOND, NOTES_PER_SECOND, ActivityLog
 from orchestra.observe.log_format import json_observer
+from orchestra.policy.secret_files import warn_if_exposed
 from orchestra.process import ProcessService, StartError, compare_memory, raise_open_files
 from orchestra.service import OrchestraService
 from orchestra.tls import ServerCertificate
@@ -49,6 +50,7 @@ CONTRACT: dict[str, tuple[set[str], set[str]]] = {
     "listening": ({"info"}, {"address"}),
     "metrics": ({"info"}, {"address"}),
     "access": ({"info"}, {"access"}),
+    "exposed": ({"warn"}, {"path"}),
     "reload": ({"info"}, set()),
     "reloaded": ({"info"}, {"line"}),
     "reload-failed": ({"error"}, {"reason"}),
@@ -129,6 +131,8 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     issuer = Issuer(folder)
     issuer.issue(days=1)
     certificate = ServerCertificate(str(issuer.certificate), str(issuer.key))
+    issuer.key.chmod(0o644)
+    warn_if_exposed(str(issuer.key))
     root = ProcessService(reactor, log_is_hidden=True, reloads=[certificate.reload])
     root.reload()
     issuer.key.write_text("")

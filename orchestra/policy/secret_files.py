@@ -1,0 +1,26 @@
+"""Files with secrets, which ought to be nobody else's to read."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from twisted.logger import Logger
+
+_log = Logger(namespace="orchestra")
+
+
+def warn_if_exposed(path: str) -> None:
+    """Log a warning if every user of the machine can read a file that has secrets.
+
+    It is no error: in a container, where there is one user, files of secrets are often like that.
+
+    :raises OSError: if there is no such file.
+    """
+    if os.stat(path).st_mode & stat.S_IROTH:
+        _log.warn(
+            "{path}: has secrets, and every user of this machine can read it; "
+            "should be readable by the server's user alone (chmod 400)",
+            event="exposed",
+            path=path,
+        )

@@ -1,0 +1,149 @@
+"""What somebody may do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestra.policy.grants import (
+    EVERYTHING,
+    HISTORY,
+    PRESENCE,
+    PUBLISH,
+    SUBSCRIBE,
+    Capability,
+    Grant,
+)
+from orchestra.refusal import RefusedError
+
+ALL = (SUBSCRIBE, PUBLISH, PRESENCE, HISTORY)
+
+
+def allowed(grant: Grant, channel: str) -> set[str]:
+    return {what for what in ALL if grant.allows(what, channel)}
+
+
+def test_without_capabilities_everything_is_allowed() -> None:
+    """Where there is nothing that restricts, there is no restriction."""
+    assert allowed(EVERYTHING, "strings") == allowed(Grant("ann"), "a/b") == set(ALL)
+
+
+def test_with_no_capability_nothing_is() -> None:
+    """An empty list allows nothing, as opposed to no list."""
+    assert allowed(Grant(capabilities=()), "strings") == set()
+
+
+def test_what_no_capability_covers_is_not_allowed() -> None:
+    """Names are compared as a whole, and with regard to case."""
+    grant = Grant(capabilities=(Capability(("strings", "brass"), frozenset({"sub"})),))
+    assert allowed(grant, "strings") == allowed(grant, "brass") == {"sub"}
+    for other in ("string", "strings2", "Strings", "strings/a", "main", "", "*"):
+        assert allowed(grant, other) == set()
+
+
+def test_the_first_that_covers_a_channel_counts_alone() -> None:
+    """What comes behind it neither adds anything nor takes it away."""
+    grant = Grant(
+        capabilities=(
+            Capability(("strings",), frozenset({"sub"})),
+            Capability(("strings", "brass"), frozenset(ALL)),
+            Capability(("*",), frozenset({"prs"}), wildcard=True),
+            Capability(("woodwind",), frozenset(ALL)),
+        )
+    )
+    assert allowed(grant, "strings") == {"sub"}
+    assert allowed(grant, "brass") == set(ALL)
+    assert allowed(grant, "woodwind") == {"prs"}
+
+
+def test_a_star_is_one_only_in_wildcards() -> None:
+    """Exact names may have one in them."""
+    sub = frozenset({"sub"})
+    exact = Grant(capabilities=(Capability(("a*",), sub),))
+    assert (exact.allows("sub", "a*"), exact.allows("sub", "ab")) == (True, False)
+    wildcard = Grant(capabilities=(Capability(("x", "a*/c"), sub, wildcard=True),))
+    for channel, covered in {
+        "ab/c": True,
+        "a/b/c": True,
+        "a/c": True,
+        "x": True,
+        "a/cd": False,
+        "ba/c": False,
+        "xx": False,
+    }.items():
+        assert wildcard.allows("sub", channel) is covered, channel
+
+
+def test_nothing_else_is_allowed_than_what_is_said() -> None:
+    """A word that is not known allows nothing."""
+    grant = Grant(capabilities=(Capability(("a",), frozenset({"SUB", "publish", "*"})),))
+    assert allowed(grant, "a") == set()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (SUBSCRIBE, "listening is not allowed in this channel"),
+        (PUBLISH, "publishing is not allowed in this channel"),
+        (PRESENCE, "asking who is there is not allowed in this channel"),
+        (HISTORY, "asking for the past is not allowed in this channel"),
+    ],
+)
+def test_a_refusal_says_what_is_not_allowed(what: str, reason: str) -> None:
+    """It is 403: who it is, is known."""
+    Grant(capabilities=(Capability(("a",), frozenset({what})),)).check(what, "a")
+    with pytest.raises(RefusedError) as caught:
+        Grant(capabilities=(Capability(("a",), frozenset(ALL) - {what}),)).check(what, "a")
+    assert (caught.value.status, str(caught.value)) == (403, reason)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+)  # fmt: skip
+
+
+@given(JSON)
+def test_an_info_is_whatever_json_can_say(info: Any) -> None:
+    """It is kept as it is."""
+    assert Grant(info=info).info == info
+
+
+def nested(depth: int) -> Any:
+    value: Any = None
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "info", [nan, inf, [-inf], {"a": {1}}, b"a", object(), {(1,): 1}, nested(100_000)]
+)
+def test_what_could_not_be_told_is_no_info(info: Any) -> None:
+    """One such member would keep everybody from learning who is there."""
+    with pytest.raises(ValueError, match="info must be a value of JSON that is not nested deeply"):
+        Grant(info=info)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="depth is no matter of the stack there")
+def test_an_info_can_be_told_from_deeper_down() -> None:
+    """However deep it is nested: what is accepted can be encoded where the stack is deeper."""
+
+    def encoded_below(frames: int, info: Any) -> str:
+        return encoded_below(frames - 1, info) if frames else json.dumps(info)
+
+    deepest = None
+    for depth in range(1000):
+        try:
+            deepest = Grant(info=nested(depth)).info
+        except ValueError:
+            break
+    assert deepest is not None
+    encoded_below(80, deepest)
