@@ -30,6 +30,7 @@ CORE = (
 # From the top to the bottom; each may import only from those behind it, and from its own kind.
 FLOORS = (
     ("tap",),
+    ("options",),
     ("config",),
     ("values",),
     ("process", "systemd"),

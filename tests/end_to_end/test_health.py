@@ -69,4 +69,6 @@ def test_asking_leaves_no_trace(tmp_path: Path) -> None:
                 assert (answer.status, answer.read()) == (200, PATHS[number % 2][1])
             assert http.sock is its_socket
         assert server.stop() == 0
-    assert re.search(r"may come in and play: .*\n.*Received SIGTERM", server.text)  # with nothing between
+    assert re.search(
+        r"may come in and play: .*\n.*Received SIGTERM", server.text
+    )  # with nothing between
