@@ -123,7 +123,9 @@ WRONG = [
         f"token-key-file {{}}/none: No such file or directory; {READABLE}",
     ),
     (["token-key-file={}"], f"token-key-file {{}}: Is a directory; {READABLE}"),
-    (["token-key-file="], f"token-key-file : Is a directory; {READABLE}"),
+    (["token-key-file="], "token-key-file : must be a string that is not empty"),
+    (["token-jwks-file="], "token-jwks-file : must be a string that is not empty"),
+    (["api-key-file="], "api-key-file : must be a string that is not empty"),
     (
         ["token-key-file={}/short"],
         f"token-key-file {{}}/short: has no such key; must be {KEY_ALLOWED}",

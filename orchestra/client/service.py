@@ -84,6 +84,7 @@ class OrchestraClient(Service):
         url: str,
         *,
         token: str | Callable[[], Any] | None = None,
+        api_key: str | None = None,
         agent: IAgent | None = None,
         reactor: Any = None,
         retry_policy: Callable[[int], float] | None = None,
@@ -94,6 +95,7 @@ class OrchestraClient(Service):
         :param token: what the server wants to know who comes, or a function that is asked for it
             before each request, and returns it or a Deferred of it. One that the server does not
             take is then no reason to give up, since the next one may be another.
+        :param api_key: what the server knows an application's own servers by.
         :param agent: what makes requests; by default Twisted's own, with kept connections.
         :param reactor: the global one by default.
         :param retry_policy: how many seconds to wait after so many attempts that failed in a row;
@@ -104,6 +106,7 @@ class OrchestraClient(Service):
             from twisted.internet import reactor
         self._url = url.rstrip("/") + "/"
         self._token = token
+        self._api_key = api_key
         self._reactor = reactor
         self._pool: HTTPConnectionPool | None = None
         if agent is None:
@@ -319,6 +322,8 @@ class OrchestraClient(Service):
         self, method: str, url: str, headers: Headers, payload: bytes | None = None
     ) -> IResponse:
         body = None if payload is None else Body(payload)
+        if self._api_key is not None:
+            headers.setRawHeaders("X-API-Key", [self._api_key])
         if self._token is not None:
             token = self._token
             if callable(token):

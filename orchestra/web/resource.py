@@ -70,15 +70,11 @@ class OrchestraResource(Resource):
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
         factory = self._factory
-        if request.prepath:  # it is mounted somewhere
-            path, question, query = request.uri.partition(b"?")
-            segments = path.split(b"/")[1 + len(request.prepath) :]
-            request.uri = b"/" + b"/".join(segments) + question + query
         headers = headers_of(request)
-        visit = _Visit(request, headers, "", peer2str(request.channel))
+        visit = _Visit(request, _target(request), headers, "", peer2str(request.channel))
         try:
             if is_for_websocket(request):
-                return self._websocket(request)
+                return self._websocket(visit)
             visit.address, visit.peer = factory.whose(
                 request.getClientAddress(), visit.peer, headers
             )
@@ -116,7 +112,7 @@ class OrchestraResource(Resource):
         request, headers = visit.request, visit.headers
         if request.method == b"OPTIONS":
             return self._options(request)
-        uri = request.uri.decode("iso-8859-1")
+        uri = visit.uri.decode("iso-8859-1")
         target = parse_target(uri)
         method = "GET" if request.method == b"HEAD" else request.method.decode("iso-8859-1")
         if method not in ("GET", "POST"):
@@ -180,8 +176,8 @@ class OrchestraResource(Resource):
         stream.begin(page_headers(headers, factory.access.takes_cookies))
         return NOT_DONE_YET
 
-    def _websocket(self, request: Request) -> int:
-        channel = request.channel
+    def _websocket(self, visit: _Visit) -> int:
+        request, channel = visit.request, visit.request.channel
         if channel.transport is None:
             raise RefusedError(426, _NO_HTTP_1)
         protocol = self._factory.buildProtocol(request.getClientAddress())
@@ -189,7 +185,7 @@ class OrchestraResource(Resource):
             raise RefusedError(503, "the server is full")
         protocol.address = _place(channel)
         _hand_over(channel, protocol)
-        protocol.dataReceived(_head(request))  # which answers it
+        protocol.dataReceived(_head(request, visit.uri))  # which answers it
         return NOT_DONE_YET
 
 
@@ -198,6 +194,9 @@ class _Visit:
     """A request, and whose it is."""
 
     request: Request
+    uri: bytes
+    """Its target, as it would be if the resource were a whole site."""
+
     headers: dict[str, str]
     address: str
     peer: str
@@ -239,9 +238,18 @@ def _hand_over(channel: Any, protocol: Protocol) -> None:
     hand_over(transport, protocol)
 
 
-def _head(request: Request) -> bytes:
+def _target(request: Request) -> bytes:
+    uri: bytes = request.uri
+    if request.prepath:  # it is mounted somewhere
+        path, question, query = uri.partition(b"?")
+        segments = path.split(b"/")[1 + len(request.prepath) :]
+        uri = b"/" + b"/".join(segments) + question + query
+    return uri
+
+
+def _head(request: Request, uri: bytes) -> bytes:
     # What the request began with.
-    lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
+    lines = [b"%b %b %b" % (request.method, uri, request.clientproto)]
     for name, values in request.requestHeaders.getAllRawHeaders():
         lines += [b"%b: %b" % (name, value) for value in values]
     return b"\r\n".join([*lines, b"", b""])

@@ -39,10 +39,14 @@ def connect(clock: Clock, stage: Stage, log: list[LogEvent]) -> Iterator[Connect
     """Make a client with a token, that runs; nothing is left of it in the end."""
     clients = []
 
-    def connect(token: Any) -> OrchestraClient:
-        agent = Agent.usingEndpointFactory(clock, stage)
+    def connect(token: Any, api_key: str | None = None) -> OrchestraClient:
         client = OrchestraClient(
-            "http://orchestra", token=token, agent=agent, reactor=clock, retry_policy=lambda _: 1
+            "http://orchestra",
+            token=token,
+            api_key=api_key,
+            agent=Agent.usingEndpointFactory(clock, stage),
+            reactor=clock,
+            retry_policy=lambda _: 1,
         )
         client.startService()
         clients.append(client)
@@ -74,6 +78,17 @@ def test_without_a_token_none_is_sent(connect: Connect, stage: Stage) -> None:
     client = connect(None)
     client.subscribe("strings")
     assert sent(stage.request()) is None
+
+
+def test_an_api_key_goes_with_each_request(connect: Connect, stage: Stage) -> None:
+    """With streams and with what is published; without one, none is sent."""
+    client = connect(None, api_key="0123456789abcdef")
+    client.subscribe("strings")
+    assert stage.request().headers["x-api-key"] == "0123456789abcdef"
+    client.publish("strings", b"hello").addErrback(lambda _: None)
+    assert stage.request().headers["x-api-key"] == "0123456789abcdef"
+    connect("abc").subscribe("strings")
+    assert "x-api-key" not in stage.request().headers
 
 
 def test_a_token_goes_with_each_request(connect: Connect, stage: Stage, clock: Clock) -> None:

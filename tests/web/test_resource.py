@@ -95,6 +95,17 @@ def test_the_site_goes_on(site: Site) -> None:
     client.vanish()
 
 
+def test_the_site_logs_where_a_request_went(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site's own log of requests has the whole path, as for its other resources."""
+    seen: list[bytes] = []
+    monkeypatch.setattr(site, "log", lambda request: seen.append(request.uri))
+    client = WebClient(site)
+    client.post("/live/strings", "hello")
+    client.get("/page")
+    assert seen == [b"/live/strings", b"/page"]
+    client.vanish()
+
+
 def test_a_plain_request_is_told_to_upgrade(site: Site) -> None:
     """Whoever asks for the resource without a WebSocket handshake learns what is missing."""
     client = WebClient(site)
