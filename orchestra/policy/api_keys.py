@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from orchestra.policy.secret_files import warn_if_exposed
+from orchestra.policy.secret_files import naming, warn_if_exposed
 from orchestra.refusal import RefusedError
 
 HEADER = "X-API-Key"
@@ -51,7 +51,8 @@ class ApiKeys:
         :raises ValueError: if there is no key, or one is not allowed.
         :raises OSError: if the file cannot be read.
         """
-        self._digests = self._read()
+        with naming(str(self._path)):
+            self._digests = self._read()
         return f"{self._path}: {self}"
 
     def check(self, key: str) -> None:

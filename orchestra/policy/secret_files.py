@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from twisted.logger import Logger
 
 _log = Logger(namespace="orchestra")
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Have errors about what is in a file say which file it is."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def warn_if_exposed(path: str) -> None:

@@ -18,7 +18,7 @@ from jwt import PyJWK
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, PyJWTError
 
-from orchestra.policy.secret_files import warn_if_exposed
+from orchestra.policy.secret_files import naming, warn_if_exposed
 
 # RFC 7518 sections 3.2 and 3.3: at least as many bits as the hash has, and 2048 for RSA. Of those
 # beyond the longest, a token costs a millisecond.
@@ -127,7 +127,8 @@ class KeyFile:
         :raises ValueError: if it has no key that can be used.
         :raises OSError: if it cannot be read.
         """
-        self.keys = self._read()
+        with naming(self._path):
+            self.keys = self._read()
         return f"{self._path}: {describe(self.keys)}"
 
     def _read(self) -> tuple[TokenKey, ...]:

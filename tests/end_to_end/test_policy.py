@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -511,3 +512,39 @@ def test_the_configuration_is_checked(tmp_path: Path) -> None:
     assert status == 1
     assert told.startswith(f"orchestra: --token-key-file {tmp_path / 'short'}: has no such key; ")
     assert SECRET not in told
+
+
+def test_keys_are_changed_while_it_runs(tmp_path: Path, curl: Curl) -> None:
+    """After SIGHUP the new ones count, and nobody is disturbed; a file that does not do is no
+    reason to forget what counted before."""
+    keys, api_keys = Path(key_file(tmp_path)), Path(api_key_file(tmp_path))
+    options = (f"--token-key-file={keys}", f"--api-key-file={api_keys}")
+    old, new = bearer(token()), bearer(token(OTHER_SECRET))
+    with serving(tmp_path, *options) as server:
+        with server.connect(additional_headers=old) as listener:
+            keys.write_text(OTHER_SECRET)
+            api_keys.write_text(API_KEY[::-1])
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for(re.escape(f"{keys}: 1 key (HS256)"))
+            server.wait_for(re.escape(f"{api_keys}: 1 API key"))
+            wrong = (401, "the token's signature is wrong")
+            for content in (None, "short"):
+                if content is not None:
+                    keys.write_text(content)
+                    api_keys.write_text(content)
+                    server.process.send_signal(signal.SIGHUP)
+                    failed = "Reloading failed, all stays as it was: "
+                    server.wait_for(re.escape(f"{failed}{keys}: has no such key"))
+                    server.wait_for(re.escape(f"{failed}{api_keys}: line 1 is no key"))
+                assert refusal(server, additional_headers=old) == wrong
+                assert curl.post(server.http(), "old", "-H", f"X-API-Key: {API_KEY}").status == 401
+                with server.connect(additional_headers=new) as player:
+                    player.send("new")
+                    assert listener.recv(timeout=PATIENCE) == "Echo: new"
+                key = f"X-API-Key: {API_KEY[::-1]}"
+                assert curl.post(server.http(), "posted", "-H", key).status == 200
+                assert listener.recv(timeout=PATIENCE) == "Echo: posted"
+            listener.send("still here")
+            assert listener.recv(timeout=PATIENCE) == "Echo: still here"
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
