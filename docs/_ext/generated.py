@@ -86,6 +86,8 @@ def _value_name(known: Options, name: str, text: str) -> str:
     if method is not None:
         (parameter,) = inspect.signature(method).parameters
         return parameter.upper()
+    if name.endswith("-file"):
+        return "FILE"
     return next((value for word, value in _VALUES.items() if word in text), "VALUE")
 
 
