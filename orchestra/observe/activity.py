@@ -29,8 +29,8 @@ NOTES_PER_SECOND = 10
 """How many notes are logged one by one within a second."""
 
 MOVES_PER_SECOND = 100
-"""How many arrivals, departures and refusals are each logged one by one within a second. Failures
-of TLS count as refusals."""
+"""How many arrivals, departures, refusals, gaps and failures of TLS are each logged one by one
+within a second."""
 
 CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
 """The close codes that have a meaning (RFC 6455 section 7.4.1, and IANA's registry)."""

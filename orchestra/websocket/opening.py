@@ -365,7 +365,7 @@ class OpeningProtocol(WebSocketServerProtocol):
 
     def succeedHandshake(self, res: Any) -> None:
         """Answer the handshake of a client that is let in, if it is still there."""
-        if self._decision is not None:
+        if self._decision is not None:  # most have none, and need no attribute for that
             self._decision = None
         if self.state == self.STATE_CONNECTING:
             super().succeedHandshake(res)
