@@ -42,6 +42,8 @@ OTHER = "other"
 class ConnectionKind(Enum):
     """A kind of connection: by what it comes, and what is spoken on it. These are all."""
 
+    __hash__ = object.__hash__  # by identity, in a tenth of the time that an enumeration's takes
+
     RAW = "websocket", "raw"
     EVENT_STREAM = "event_stream", "event_stream"
 

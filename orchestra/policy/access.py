@@ -101,6 +101,8 @@ class Access:
         self._timeout = timeout
         self.policy = policy
         self.api_keys = api_keys
+        self.is_open = policy is None and api_keys is None
+        """Whether everybody may do everything."""
         self.challenge = "Bearer" if policy is None else policy.challenge
         """What goes with a 401."""
         self.takes_cookies = policy is not None and policy.takes_cookies

@@ -167,6 +167,7 @@ class OrchestraResource(Resource):
         channel = request.channel
         if channel.transport is None:
             raise RefusedError(426, _NO_HTTP_1)
+        factory.check_room()
         if "last-event-id" in headers and grant.allows(HISTORY, target.channel):
             target = _resumed(target, headers["last-event-id"])
         stream = EventStream(factory, visit.peer)

@@ -31,7 +31,7 @@ from orchestra.policy.access import TIMEOUT, Access, AccessRequest
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
 from orchestra.policy.api_keys import ApiKeys
-from orchestra.policy.grants import HISTORY, PUBLISH, SUBSCRIBE, Grant
+from orchestra.policy.grants import EVERYTHING, HISTORY, PUBLISH, SUBSCRIBE, Grant
 from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
@@ -288,11 +288,18 @@ class OrchestraFactory(WebSocketServerFactory):
         address, client.peer = self.whose(client.transport.getPeer(), client.peer, headers)
         self.admission.check(headers)
         target = parse_target(uri)
+        if self.access.is_open:
+            self.seat(client, address, target, EVERYTHING)
+            return None
         request = AccessRequest("GET", target.channel, address, uri, headers)
         grant = self.access.connect(request)
+        admitted: Deferred[Any] | None
         if isinstance(grant, Deferred):
-            return grant.addCallback(partial(self._admit, client, address, target))
-        return self._admit(client, address, target, grant)
+            admitted = grant.addCallback(partial(self._admit, client, address, target))
+        else:
+            admitted = self._admit(client, address, target, grant)
+        # Meanwhile others may have taken the last place.
+        return None if admitted is None else admitted.addCallback(lambda _: self.check_room())
 
     def _admit(
         self, client: Client, address: str, target: Target, grant: Grant
@@ -313,8 +320,6 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         if not self.accepting or client.is_gone:  # since it came
             raise RefusedError(503, "the server is shutting down", kind="shutting_down")
-        if self.is_full:
-            raise RefusedError(503, "the server is full")
         if grant.expires is not None and grant.expires <= self.hub.wall_clock():
             raise RefusedError(401, EXPIRED.reason)
         if target.last or target.since is not None:
@@ -331,6 +336,14 @@ class OrchestraFactory(WebSocketServerFactory):
         if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
+
+    def check_room(self) -> None:
+        """Make sure that there may be one more client.
+
+        :raises RefusedError: if there are as many as there may be.
+        """
+        if self.is_full:
+            raise RefusedError(503, "the server is full")
 
     def _may_publish(self, address: str, settings: ChannelSettings) -> bool:
         return settings is self.defaults or address in self._addresses(settings.publishers)
