@@ -53,7 +53,7 @@ class ApiKeys:
         """
         with naming(str(self._path)):
             self._digests = self._read()
-        return f"{self._path}: {self}"
+        return f"Reloaded {self._path}: {self}"
 
     def check(self, key: str) -> None:
         """Make sure that a key is known.

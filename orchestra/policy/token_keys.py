@@ -129,7 +129,7 @@ class KeyFile:
         """
         with naming(self._path):
             self.keys = self._read()
-        return f"{self._path}: {describe(self.keys)}"
+        return f"Reloaded {self._path}: {describe(self.keys)}"
 
     def _read(self) -> tuple[TokenKey, ...]:
         data = Path(self._path).read_bytes()

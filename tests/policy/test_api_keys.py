@@ -98,7 +98,7 @@ def test_reading_again(path: Path) -> None:
     path.write_text(KEY)
     keys = ApiKeys(["given-by-the-application"], str(path))
     path.write_text(f"{ANOTHER}\n{ANOTHER}2\n")
-    assert keys.reload() == f"{path}: 3 API keys"
+    assert keys.reload() == f"Reloaded {path}: 3 API keys"
     assert knows(keys, ANOTHER)
     assert knows(keys, "given-by-the-application")
     assert not knows(keys, KEY)
