@@ -382,7 +382,11 @@ class Hub:
         :param client: an id that nobody else has.
         :param identity: whose client it is, if that is known.
         :param info: what else is known of it, as a value of JSON.
+        :raises TypeError: if the identity is no string.
         """
+        if not (identity is None or isinstance(identity, str)):
+            # Those who want to know who is there would not be told of anybody.
+            raise TypeError(f"identity must be a string, not {type(identity).__name__}")
         return Member(client, identity, round(self.wall_clock(), 3), info)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:

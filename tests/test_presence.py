@@ -365,3 +365,9 @@ def test_an_outlet_may_watch_in_its_own_encoding(hub: Hub) -> None:
     enter(hub, "1", "ann")
     hub.flush()
     assert outlet.heard == [b'{"join":{"client":"1","identity":"ann","since":1000001000.0}}']
+
+
+def test_an_identity_is_a_string() -> None:
+    """Another one could not be told, and nobody would be told of anybody."""
+    with pytest.raises(TypeError, match="identity must be a string, not int"):
+        Hub().member("1", 7)  # type: ignore[arg-type]

@@ -103,6 +103,11 @@ class Client:
             self._watch_expiry(self.grant.expires)
         return self._subscriber
 
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it is still there, and what let it in still holds."""
+        return not self.is_gone and self.grant.holds(self.factory.hub.wall_clock())
+
     def _watch_expiry(self, expires: float) -> None:
         left = max(expires - self.factory.hub.wall_clock(), 0.0)
         wait = min(left, LOOK_AT_CLOCK)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestra.policy import grants
+
 
 class Close(NamedTuple):
     """Why a connection ends (RFC 6455 section 7.4)."""
@@ -23,7 +25,7 @@ GOING_AWAY = Close(1001, "going away")
 TOO_MANY_MESSAGES = Close(1008, "too many messages")
 """The client sent more messages than it may send in that time."""
 
-EXPIRED = Close(1008, "the token has expired")
+EXPIRED = Close(1008, grants.EXPIRED)
 """What let the client in holds no longer."""
 
 MAY_NOT_PUBLISH = Close(1008, "publishing is not allowed in this channel")

@@ -57,7 +57,7 @@ class Undecided:
 
     async def _work_off(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting and self._client.is_allowed:
                 content = self._waiting.popleft()
                 decision = self._decide(content)
                 if decision is not None:
@@ -68,14 +68,15 @@ class Undecided:
                     finally:
                         self._decision = None
                         self._client.resume_reading()
-                if not self._client.is_gone:
+                if self._client.is_allowed:
                     self._play([content])
+            self._waiting.clear()
         finally:
             self._is_busy = False
 
     def _failed(self, failure: Failure) -> None:
         self._waiting.clear()
-        if self._client.is_gone:
+        if not self._client.is_allowed:
             return
         if failure.check(RefusedError):
             error: Any = failure.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import iscoroutine
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
@@ -48,7 +48,7 @@ class AccessRequest:
     def query(self, name: str) -> str | None:
         """A value in the query of the URL; ``None`` if there is none."""
         _, _, query = self.uri.partition("?")
-        values = parse_qs(query).get(name) if name in query else None
+        values = parse_qs(query).get(name) if query else None
         return values[0] if values else None
 
 
@@ -164,10 +164,24 @@ class Access:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
         if self._timeout and isinstance(answer, Deferred):
-            answer.addTimeout(self._timeout, self._clock, _too_late)
+            return self._settled(answer)
         return answer
 
+    def _settled(self, answer: Deferred[Any]) -> Deferred[Any]:
+        # In time whatever the policy does, even if it does not give up when it is told to.
+        def settle(result: object) -> None:
+            if timer.active():
+                timer.cancel()
+            if not settled.called:
+                settled.callback(result)  # a failure as well as an answer
 
-def _too_late(result: object, timeout: float) -> NoReturn:
-    reason = "whether that is allowed could not be decided in time"
-    raise RefusedError(503, reason, kind="undecided")
+        def give_up() -> None:
+            if not settled.called:
+                reason = "whether that is allowed could not be decided in time"
+                settled.errback(RefusedError(503, reason, kind="undecided"))
+                answer.cancel()
+
+        settled: Deferred[Any] = Deferred(lambda _: answer.cancel())
+        timer = self._clock.callLater(self._timeout, give_up)
+        answer.addBoth(settle)
+        return settled

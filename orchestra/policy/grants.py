@@ -21,9 +21,16 @@ _REFUSALS = {
 }
 
 
+EXPIRED = "the token has expired"
+"""What somebody is told whose grant holds no longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What is allowed in some channels."""
+    """What is allowed in some channels.
+
+    :raises ValueError: if one string is given for several, of which each character would be one.
+    """
 
     channels: tuple[str, ...]
     """Their names."""
@@ -33,6 +40,10 @@ class Capability:
 
     wildcard: bool = False
     """Whether in the names ``*`` stands for any characters."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.channels, str) or isinstance(self.allow, str):
+            raise ValueError("channels and allow must be collections of strings")
 
     def covers(self, channel: str) -> bool:
         """Whether a channel is one of them."""
@@ -49,7 +60,7 @@ _ROOM = 100
 class Grant:
     """Who somebody is, and what that allows.
 
-    :raises ValueError: if its info is no value of JSON.
+    :raises ValueError: if its identity is no string, or its info no value of JSON.
     """
 
     identity: str | None = None
@@ -66,6 +77,8 @@ class Grant:
     nothing is. ``None`` allows everything everywhere."""
 
     def __post_init__(self) -> None:
+        if not (self.identity is None or isinstance(self.identity, str)):
+            raise ValueError(f"identity must be a string, not {type(self.identity).__name__}")
         if self.info is None:
             return
         # One that could not be encoded would keep all others from being told who is there.
@@ -76,6 +89,22 @@ class Grant:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise ValueError("info must be a value of JSON that is not nested deeply") from None
+
+    def holds(self, now: float) -> bool:
+        """Whether it has not expired.
+
+        :param now: seconds of Unix time.
+        """
+        return self.expires is None or now < self.expires
+
+    def check_time(self, now: float) -> None:
+        """Make sure that it has not expired.
+
+        :param now: seconds of Unix time.
+        :raises RefusedError: with 401, if it has.
+        """
+        if not self.holds(now):
+            raise RefusedError(401, EXPIRED)
 
     def allows(self, what: str, channel: str) -> bool:
         """Whether something is allowed in a channel.

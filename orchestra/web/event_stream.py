@@ -132,6 +132,14 @@ class EventStream(Client, Protocol):
 
     # The way out.
 
+    def close(self, close: Close) -> None:
+        """End the stream once the client has been sent all that was published so far.
+
+        It is told no more of who comes and leaves.
+        """
+        self._stop_watching()
+        super().close(close)
+
     def say_farewell(self, close: Close) -> None:
         """End the stream: all is written that goes before that."""
         if self._closed is None:
@@ -143,10 +151,13 @@ class EventStream(Client, Protocol):
             if timeout:
                 self._backstop = self.factory.timers.call_later(timeout, self.abort)
 
-    def _stop(self) -> None:
+    def _stop_watching(self) -> None:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             self.factory.hub.unsubscribe(watcher.subscriber)
+
+    def _stop(self) -> None:
+        self._stop_watching()
         if self._heartbeat is not None:
             self._heartbeat.cancel()
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import EXPIRED, MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.drain import Drain
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
@@ -320,8 +320,7 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         if not self.accepting or client.is_gone:  # since it came
             raise RefusedError(503, "the server is shutting down", kind="shutting_down")
-        if grant.expires is not None and grant.expires <= self.hub.wall_clock():
-            raise RefusedError(401, EXPIRED.reason)
+        grant.check_time(self.hub.wall_clock())
         if target.last or target.since is not None:
             grant.check(HISTORY, target.channel)
         client.grant = grant

@@ -22,9 +22,14 @@ class Client:
     def __init__(self) -> None:
         self.holds = 0
         self.is_gone = False
+        self.has_expired = False
         self.closes: list[Close] = []
         self.reports: list[tuple[Failure, str]] = []
         self.factory = self
+
+    @property
+    def is_allowed(self) -> bool:
+        return not (self.is_gone or self.has_expired)
 
     def pause_reading(self) -> None:
         self.holds += 1
@@ -240,3 +245,15 @@ def test_a_reason_fits_into_a_close_frame(reason: str, status: int) -> None:
         assert close.reason == str(error)
     else:
         assert len(close.reason.encode()) > 119
+
+
+def test_nothing_is_played_for_whoever_may_no_more(stand: Stand) -> None:
+    """What let the client in expires while a message is decided on: neither that one nor those
+    behind it are played, and nobody is asked about them."""
+    stand.add(b"late 1", b"good 2")
+    stand.client.has_expired = True
+    stand.waiting[0].callback(None)
+    assert stand.asked == [b"late 1"]
+    assert stand.played == stand.client.closes == stand.client.reports == []
+    assert stand.client.holds == 0
+    assert not stand.undecided._waiting

@@ -293,3 +293,29 @@ def test_where_no_keys_are_set_none_counts(clock: Clock) -> None:
     """It is a header like any other then."""
     policy = Asked(ANN)
     assert Access(clock, policy).connect(request(x_api_key=KEY)) is ANN
+
+
+def test_a_policy_that_does_not_give_up(clock: Clock) -> None:
+    """It takes being told that it is too late for an error of somebody else, and goes on: who
+    waits for it does not, and what it says in the end counts for nothing."""
+    waiting: list[Deferred[Grant]] = [Deferred(), Deferred()]
+
+    async def stubborn() -> Grant:
+        try:
+            return await waiting[0]
+        except Exception:
+            return await waiting[1]
+
+    for leave in (False, True):
+        waiting[:] = [Deferred(), Deferred()]
+        answer: Any = Access(clock, Asked(stubborn), timeout=2.5).connect(request())
+        found: list[Any] = []
+        answer.addBoth(found.append)
+        if leave:
+            answer.cancel()
+            assert found[0].check(CancelledError)
+        clock.advance(2.5)
+        assert leave or (found[0].value.status, found[0].value.kind) == (503, "undecided")
+        waiting[1].callback(ANN)
+        assert len(found) == 1
+        assert not clock.getDelayedCalls()

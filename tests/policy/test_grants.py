@@ -147,3 +147,29 @@ def test_an_info_can_be_told_from_deeper_down() -> None:
             break
     assert deepest is not None
     encoded_below(80, deepest)
+
+
+def test_when_it_holds() -> None:
+    """Until the moment that it names, or always."""
+    grant = Grant("ann", expires=100.0)
+    assert grant.holds(99.9)
+    assert not grant.holds(100.0)
+    assert EVERYTHING.holds(inf)
+    grant.check_time(99.9)
+    with pytest.raises(RefusedError, match=r"^the token has expired$") as refused:
+        grant.check_time(100.0)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("identity", [b"ann", 1, ("ann",)])
+def test_an_identity_that_is_no_string_is_refused(identity: Any) -> None:
+    """It could not be told to others, and would keep all of them from being told of anybody."""
+    with pytest.raises(ValueError, match=f"must be a string, not {type(identity).__name__}"):
+        Grant(identity)
+
+
+@pytest.mark.parametrize(("channels", "allow"), [("news", {"sub"}), (("news",), "sub")])
+def test_a_string_is_not_several(channels: Any, allow: Any) -> None:
+    """Of which each character, or each part, would be allowed."""
+    with pytest.raises(ValueError, match="must be collections of strings"):
+        Capability(channels, allow)

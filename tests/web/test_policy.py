@@ -24,6 +24,7 @@ from orchestra.web.resource import OrchestraResource
 from orchestra.websocket.factory import OrchestraFactory
 from tests.events import captured, lines, named
 from tests.memory import MemoryClient
+from tests.outlets import Outlet, Payloads
 from tests.policy.asked import HOWS, AskedPolicy, only
 from tests.policy.keys import SECRET, now, token
 from tests.web.client import UPGRADE, Answer, EventSource, WebClient, texts
@@ -712,3 +713,48 @@ def test_what_a_request_is_known_by_is_not_shown(serve: Serve) -> None:
 
     WebClient(serve(policy=Policy())).get("/strings?token=secret", X_API_Key="secret", **STREAM)
     assert found == ["AccessRequest(method='GET', channel='strings', address='127.0.0.1')"]
+
+
+@pytest.mark.parametrize(("method", "url", "headers", "body"), ROUTES)
+def test_what_has_expired_allows_nothing(
+    serve: Serve, clock: Clock, method: str, url: str, headers: Any, body: bytes
+) -> None:
+    """Whatever a policy says, and whatever is asked for."""
+    factory, _ = asked(
+        serve, hub={"wall_clock": clock.seconds}, grant=Grant("ann", expires=clock.seconds())
+    )
+    answer = WebClient(factory).do(method, url, body, **headers)
+    assert answer.status == 401
+    assert method == "HEAD" or answer.text == "the token has expired\n"
+    assert not factory.hub.history("strings")
+
+
+def test_it_expires_while_a_message_is_decided_on(serve: Serve, clock: Clock) -> None:
+    """What counts is the moment in which it would be played."""
+    grant = Grant("ann", expires=clock.seconds() + 1)
+    factory, policy = asked(serve, "publish", hub={"wall_clock": clock.seconds}, grant=grant)
+    client = WebClient(factory)
+    client.ask("POST", "/strings", b"hello", **PLAIN)
+    clock.advance(1)
+    policy.waiting[0].callback(None)
+    (answer,) = client.read()
+    assert said(answer) == (401, "the token has expired")
+    assert not factory.hub.history("strings")
+
+
+def test_a_slow_stream_is_told_of_nobody_once_it_has_expired(serve: Serve, clock: Clock) -> None:
+    """It gets the messages from before that when it reads, and not who came after it."""
+    grant = Grant("ann", expires=clock.seconds() + 1)
+    factory, _ = asked(serve, hub={"wall_clock": clock.seconds}, grant=grant, close_timeout=0)
+    stream = EventSource(factory, "/strings?presence")
+    stream.hear()
+    factory.hub.publish("strings", b"x" * 200_000)
+    clock.advance(0)
+    clock.advance(1)
+    member = factory.hub.member("2", "bob")
+    late = factory.hub.attach("strings", Outlet(), Payloads(), member=member)
+    clock.advance(0)
+    heard = stream.hear()
+    assert texts(heard) == ["x" * 200_000]
+    assert stream.reader.comments == ["the token has expired"]
+    factory.hub.unsubscribe(late)
