@@ -30,7 +30,14 @@ from orchestra.policy.token_keys import KeyFile
 from orchestra.policy.tokens import TokenPolicy
 from orchestra.service import DRAIN, GRACE
 from orchestra.settings import CLOSE
-from orchestra.tls import CHAIN, KEY, CertificateFileError, EndpointCertificate, ServerCertificate
+from orchestra.tls import (
+    CHAIN,
+    KEY,
+    CertificateFileError,
+    EndpointCertificate,
+    ServerCertificate,
+    explain,
+)
 from orchestra.values import OPTIONS, Check, WrongItemError
 from orchestra.websocket.factory import (
     CLOSE_TIMEOUT,
@@ -231,12 +238,12 @@ class Options(UsageOptions):
         try:
             super().parseOptions(options)
         except ConfigError as error:
-            raise SystemExit(f"orchestra: {one_line(error)}") from None
+            raise SystemExit(f"orchestra: {explain(error)}") from None
         except UsageError as error:
             hint = ""
             if isinstance(error.__context__, getopt.error):
                 hint = "; --help lists the options that are allowed"
-            raise SystemExit(f"orchestra: {one_line(error)}{hint}") from None
+            raise SystemExit(f"orchestra: {explain(error)}{hint}") from None
 
     @property
     def _given(self) -> set[str]:
@@ -387,12 +394,16 @@ class Options(UsageOptions):
 
         try:
             endpoint = endpoint_from_string(reactor, description, reuse_port)
+            if not 0 <= getattr(endpoint, "_port", 0) <= 65535:
+                raise UsageError(f"{words}: must be {_ENDPOINTS}, with a port from 0 to 65535")
             if isinstance(endpoint, SSL4ServerEndpoint):
                 self["certificates"].append(EndpointCertificate(endpoint, description))
+        except UsageError:
+            raise
         except NotSharedError as error:
             raise UsageError(f"{words}: with reuse-port, {error}") from None
         except Exception as error:  # each kind of endpoint has errors of its own
-            raise UsageError(f"{words}: {one_line(error)}; must be {_ENDPOINTS}") from None
+            raise UsageError(f"{words}: {explain(error)}; must be {_ENDPOINTS}") from None
         return endpoint
 
     def _certificate(self) -> ServerCertificate | None:
@@ -418,8 +429,3 @@ class Options(UsageOptions):
             raise UsageError(f"{self._words(option)}: {error.reason}; must be {allowed}") from None
         self["certificates"].append(certificate)
         return certificate
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return " ".join((str(error) or type(error).__name__).split())

@@ -175,8 +175,10 @@ class ProcessService(MultiService):
         self.notifier = Notifier(reactor)
 
     def setServiceParent(self, parent: Any) -> None:
-        """Become part of an application, and bring the log observer along."""
+        """Become part of an application, which SIGHUP does not end, and bring the log observer."""
         super().setServiceParent(parent)
+        # Until there is a reactor to reload in; by default it would end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)
 
@@ -259,7 +261,6 @@ class ProcessService(MultiService):
         # The reactor's own handlers end the process by the signal, with its status.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        # By default it would end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def _tell_when_ready(self) -> None:

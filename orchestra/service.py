@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from orchestra.accepting import endpoint_from_string, prepare
 from orchestra.hub import Hub
+from orchestra.tls import explain
 from orchestra.websocket.factory import OrchestraFactory
 
 GRACE = 10.0
@@ -37,8 +38,8 @@ class ListenError(Exception):
     :ivar endpoint: the endpoint.
     """
 
-    def __init__(self, endpoint: IStreamServerEndpoint, reason: BaseException | None) -> None:
-        super().__init__(str(reason) or type(reason).__name__)
+    def __init__(self, endpoint: IStreamServerEndpoint, reason: BaseException) -> None:
+        super().__init__(explain(reason))
         self.endpoint = endpoint
 
 
@@ -113,6 +114,7 @@ class ListeningService(Service):
             if listening.called and isinstance(listening.result, Failure):
                 failure = listening.result
                 listening.addErrback(lambda _: None)
+                assert failure.value is not None
                 raise ListenError(endpoint, failure.value)
             self._listening.append(listening.addCallbacks(self._opened, self._failed))
 

@@ -32,6 +32,7 @@ class Notifier:
         """
         self._environ = environ
         self._is_heard = True
+        self._is_ready = False
         self._status: Callable[[], str] = str
         self._beats = LoopingCall(self._beat)
         self._beats.clock = clock
@@ -49,21 +50,28 @@ class Notifier:
         :param status: gives one line about how it is, for whoever asks systemd.
         """
         if self._address:
+            self._is_ready = True
             self._status = status
             self._send("READY=1", f"STATUS={status()}")
             self._beats.start(self._watchdog / 2 or BEAT, now=False)
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Say that the process reads its files anew, until the block is left."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """Say that the process reads its files anew, until the block is left.
+
+        One that is not ready yet, or is about to end, does not become ready by that.
+        """
+        if self._is_ready:
+            self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
         finally:
-            self._send("READY=1")
+            if self._is_ready:
+                self._send("READY=1")
 
     def stopping(self) -> None:
         """Say that the process is about to end. It goes on saying that it lives until it does."""
+        self._is_ready = False
         self._send("STOPPING=1")
 
     @property

@@ -10,10 +10,11 @@ from orchestra.hub import Hub
 from orchestra.memory import needs_of
 from orchestra.metrics import MetricsService
 from orchestra.observe.runner_log import log_is_hidden, log_observer
-from orchestra.options import Options, one_line
+from orchestra.options import Options
 from orchestra.policy.origins import SAME
 from orchestra.process import ProcessService
 from orchestra.service import ListenError, OrchestraService
+from orchestra.tls import explain
 from orchestra.websocket.factory import OrchestraFactory
 
 __all__ = ["Options", "makeService"]
@@ -54,15 +55,15 @@ def makeService(options: Options) -> IService:
 
     for_metrics: dict[IStreamServerEndpoint, str] = options["metrics-endpoints"]
 
-    def explain(error: ListenError) -> str:
+    def say(error: ListenError) -> str:
         words = {**endpoints, **for_metrics}[error.endpoint]
-        return f"orchestra: {words}: {one_line(error)}; must be a place that is free to listen on"
+        return f"orchestra: {words}: {explain(error)}; must be a place that is free to listen on"
 
     observer = log_observer(options["log-format"], options.parent, options["log-level"])
     files = [*options["certificates"], options["token-keys"], options["api-keys"]]
     root = ProcessService(
         reactor,
-        explain,
+        say,
         observer,
         log_is_hidden(options.parent),
         needs_of(factory, tls=any(isinstance(e, SSL4ServerEndpoint) for e in endpoints)),

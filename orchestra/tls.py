@@ -261,7 +261,7 @@ def _date(date: datetime) -> str:
     return f"{date:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """What an error says, in one line; of one of OpenSSL's, the reason that it found last."""
     if isinstance(error, SSL.SysCallError):
         return str(error.args[-1])
@@ -269,4 +269,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, (SSL.Error, CryptoError)) and isinstance(queue, list) and queue:
         _, _, reason = queue[-1]
         return str(reason)
-    return " ".join((str(error) or type(error).__name__).split())
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename2 or error.filename
+        return f"{error.strerror}: {os.fsdecode(file)}" if file else error.strerror
+    return " ".join((str(error) or type(error).__name__).split()).rstrip(".")

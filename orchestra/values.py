@@ -99,7 +99,7 @@ def file(read: Callable[[str], object], allowed: str) -> Check:
     """The name of a file that can be read."""
 
     def check(value: Any) -> Any:
-        if not isinstance(value, str):
+        if not (isinstance(value, str) and value):
             raise ValueError(f"must be the name of {allowed}")
         try:
             read(value)
@@ -114,6 +114,8 @@ def place(value: Any) -> str:
     """Where to listen, in words; a number is a port."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a Twisted endpoint string, or a port")
     return text(value)
 
 

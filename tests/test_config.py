@@ -135,7 +135,7 @@ def test_the_command_line_wins(written: Path) -> None:
             [":2: metrics-channels = '/a': must be a name"],
         ),
         ("metrics-channels = ['a']", [":1: metrics-channels = 'a': goes only with a metrics"]),
-        ("metrics = true", [":1: metrics = True: must be a string"]),
+        ("metrics = true", [":1: metrics = True: must be a Twisted endpoint string, or a port"]),
         ("metrics = 'nonsense:1'", [":1: metrics = 'nonsense:1': ", "must be a Twisted endpoint"]),
         ("port = \n", [":1: Invalid value"]),
         ("port = 1\nport = 2\n", [":2: Cannot overwrite a value"]),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
-from twisted.application.service import Application, Service
+from twisted.application.service import Application, MultiService, Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, fail, succeed
@@ -176,6 +176,13 @@ def test_a_clock_that_is_set_does_not_matter(monkeypatch: pytest.MonkeyPatch) ->
     steady.advance(2)
     reactor.runUntilCurrent()
     assert fired == ["at once", "before", "after"]
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_sighup_does_not_end_what_is_about_to_start() -> None:
+    """From when the service is a part of its application."""
+    ProcessService(Reactor()).setServiceParent(MultiService())
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 @pytest.mark.usefixtures("_handlers")

@@ -22,7 +22,11 @@ def notifier(clock: Clock, systemd: Systemd) -> Iterator[Notifier]:
 
 
 def test_it_tells_what_becomes_of_the_process(systemd: Systemd, notifier: Notifier) -> None:
-    """Ready, reloading and ready again, stopping: as sd_notify(3) has it."""
+    """Ready, reloading and ready again, stopping: as sd_notify(3) has it. One that reloads before
+    it is ready, or while it stops, does not say that it is ready by that."""
+    with notifier.reloading():
+        pass
+    assert systemd.told() == []
     notifier.ready(lambda: "in tune")
     assert systemd.told() == ["READY=1\nSTATUS=in tune"]
 
@@ -35,8 +39,13 @@ def test_it_tells_what_becomes_of_the_process(systemd: Systemd, notifier: Notifi
     with pytest.raises(ValueError, match="unreadable"):
         reload()
     assert systemd.told() == ["READY=1"]
-    notifier.stopping()
+    with notifier.reloading():
+        systemd.told()
+        notifier.stopping()
     assert systemd.told() == ["STOPPING=1"]
+    with notifier.reloading():
+        pass
+    assert systemd.told() == []
 
 
 def test_the_watchdog_hears_of_it_twice_in_its_time(

@@ -108,8 +108,8 @@ def test_what_can_be_read_again(folder: Path) -> None:
     options = parse(f"--token-key-file={folder}/secret", f"--api-key-file={folder}/api-keys")
     assert isinstance(options["policy"], TokenPolicy)
     (folder / "secret").write_bytes(pair("P-256").pem)
-    assert options["token-keys"].reload() == f"{folder}/secret: 1 key (ES256)"
-    assert options["api-keys"].reload() == f"{folder}/api-keys: 1 API key"
+    assert options["token-keys"].reload() == f"Reloaded {folder}/secret: 1 key (ES256)."
+    assert options["api-keys"].reload() == f"Reloaded {folder}/api-keys: 1 API key."
     signed = token(pair("P-256").private, "ES256", sub="bob")
     assert options["policy"].grant(signed).identity == "bob"
 

@@ -83,7 +83,7 @@ class Drain:
     def _plan(self, idle: Collection[Callable[[], object]], seconds: float) -> None:
         count = len(self._staying)
         self._log.info(
-            "Seeing {count} clients off in {seconds} seconds.",
+            "Seeing clients off within {seconds} seconds: {count}.",
             event="draining",
             count=count,
             seconds=round(seconds, 1),
@@ -100,7 +100,7 @@ class Drain:
     def _drop(self) -> None:
         self._dropped = len(self._clients)
         self._log.warn(
-            "{count} clients did not leave in time and are dropped.",
+            "Clients that did not leave in time are dropped: {count}.",
             event="aborted",
             count=self._dropped,
         )
@@ -111,7 +111,7 @@ class Drain:
         waiting, self._waiting = self._waiting, []
         self._spread.finish()
         self._log.info(
-            "All clients are gone: {left} had left, {closed} were closed, {dropped} aborted.",
+            "All clients are gone: {left} had left, {closed} were closed, {dropped} dropped.",
             event="drained",
             left=self._left,
             closed=self._asked - self._dropped,

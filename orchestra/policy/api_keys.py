@@ -48,12 +48,11 @@ class ApiKeys:
         """Read the file again. If it cannot be used, what was known stays known.
 
         :returns: a line for the log.
-        :raises ValueError: if there is no key, or one is not allowed.
-        :raises OSError: if the file cannot be read.
+        :raises ValueError: if the file cannot be read, there is no key, or one is not allowed.
         """
         with naming(str(self._path)):
             self._digests = self._read()
-        return f"Reloaded {self._path}: {self}"
+        return f"Reloaded {self._path}: {self}."
 
     def check(self, key: str) -> None:
         """Make sure that a key is known.

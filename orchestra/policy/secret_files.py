@@ -14,9 +14,11 @@ _log = Logger(namespace="orchestra")
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Have errors about what is in a file say which file it is."""
+    """Have errors about a file, and about what is in it, say which file it is."""
     try:
         yield
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

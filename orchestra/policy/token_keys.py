@@ -124,12 +124,11 @@ class KeyFile:
         """Read the file again. If it cannot be used, the keys stay what they were.
 
         :returns: a line for the log.
-        :raises ValueError: if it has no key that can be used.
-        :raises OSError: if it cannot be read.
+        :raises ValueError: if it cannot be read, or has no key that can be used.
         """
         with naming(self._path):
             self.keys = self._read()
-        return f"Reloaded {self._path}: {describe(self.keys)}"
+        return f"Reloaded {self._path}: {describe(self.keys)}."
 
     def _read(self) -> tuple[TokenKey, ...]:
         data = Path(self._path).read_bytes()

@@ -232,8 +232,8 @@ def test_how_they_went_is_counted(factory: OrchestraFactory, clock: Clock) -> No
     assert named(events, "drained") == [
         {"event": "drained", "left": 2, "closed": 33, "dropped": 5}
     ]
-    assert "Seeing 40 clients off in 2 seconds." in lines(events)
-    assert "All clients are gone: 2 had left, 33 were closed, 5 aborted." in lines(events)
+    assert "Seeing clients off within 2 seconds: 40." in lines(events)
+    assert "All clients are gone: 2 had left, 33 were closed, 5 dropped." in lines(events)
 
 
 class Hesitating(OrchestraProtocol):

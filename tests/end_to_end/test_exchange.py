@@ -118,7 +118,7 @@ def test_stopping_waits_no_longer_than_the_grace(tmp_path: Path) -> None:
         assert server.stop() == 0
         assert time.monotonic() - before < PATIENCE
         stalled.close()
-    assert "1 clients did not leave in time and are dropped." in server.text
+    assert "Clients that did not leave in time are dropped: 1." in server.text
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

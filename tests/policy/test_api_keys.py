@@ -98,7 +98,7 @@ def test_reading_again(path: Path) -> None:
     path.write_text(KEY)
     keys = ApiKeys(["given-by-the-application"], str(path))
     path.write_text(f"{ANOTHER}\n{ANOTHER}2\n")
-    assert keys.reload() == f"Reloaded {path}: 3 API keys"
+    assert keys.reload() == f"Reloaded {path}: 3 API keys."
     assert knows(keys, ANOTHER)
     assert knows(keys, "given-by-the-application")
     assert not knows(keys, KEY)
@@ -115,7 +115,7 @@ def test_reading_again_what_is_bad(path: Path) -> None:
         assert knows(keys, KEY)
         assert not knows(keys, ANOTHER)
     path.unlink()
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(ValueError, match=f"{path}: No such file"):
         keys.reload()
     assert knows(keys, KEY)
 

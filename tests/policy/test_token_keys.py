@@ -319,7 +319,7 @@ def test_a_file_is_read_again(path: Path) -> None:
     file = KeyFile(str(path))
     assert file.keys == (read_key(SECRET),)
     path.write_bytes(pair("P-256").pem)
-    assert file.reload() == f"Reloaded {path}: 1 key (ES256)"
+    assert file.reload() == f"Reloaded {path}: 1 key (ES256)."
     assert file.keys == (read_key(pair("P-256").pem),)
 
 
@@ -328,7 +328,7 @@ def test_a_set_is_read_again(path: Path) -> None:
     path.write_bytes(jwks(oct_jwk(kid="old")))
     file = KeyFile(str(path), is_set=True)
     path.write_bytes(jwks(oct_jwk(kid="old"), pair("Ed25519").jwk("EdDSA", kid="new")))
-    assert file.reload() == f"Reloaded {path}: 2 keys (EdDSA, HS256, HS384, HS512)"
+    assert file.reload() == f"Reloaded {path}: 2 keys (EdDSA, HS256, HS384, HS512)."
     assert [key.key_id for key in file.keys] == ["old", "new"]
 
 
@@ -344,7 +344,7 @@ def test_a_file_that_is_bad_changes_nothing(path: Path, is_set: bool) -> None:
             file.reload()
         assert file.keys is before
     path.unlink()
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(ValueError, match=f"{path}: No such file"):
         file.reload()
     assert file.keys is before
     with pytest.raises(OSError, match="No such file"):

@@ -204,7 +204,7 @@ def test_draining_drops_who_stays(factory: OrchestraFactory, clock: Clock) -> No
     assert drained.called
     assert stays.transport.disconnected
     assert [event["count"] for event in named(events, "aborted")] == [1]
-    assert "1 clients did not leave in time and are dropped." in lines(events)
+    assert "Clients that did not leave in time are dropped: 1." in lines(events)
 
 
 def test_who_plays_too_much_is_asked_to_leave(clock: Clock) -> None:
