@@ -174,7 +174,7 @@ def test_what_cannot_fit_is_told_at_start(tmp_path: Path) -> None:
         (["--grace=-1"], ["--grace -1", "from 0 to 3600"]),
         (["--drain=nan"], ["--drain nan", "from 0 to 3600"]),
         (["--listen=nonsense"], ["--listen nonsense", "tcp:8080"]),
-        (["--listen=tcp:65536"], ["--listen tcp:65536", "0-65535", "free"]),
+        (["--listen=tcp:65536"], ["--listen tcp:65536", "a port from 0 to 65535"]),
         (["--listen=unix:/nowhere/at/all"], ["--listen unix:/nowhere/at/all", "free"]),
     ],
 )
