@@ -320,7 +320,8 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         if not self.accepting or client.is_gone:  # since it came
             raise RefusedError(503, "the server is shutting down", kind="shutting_down")
-        grant.check_time(self.hub.wall_clock())
+        if grant.expires is not None:
+            grant.check_time(self.hub.wall_clock())
         if target.last or target.since is not None:
             grant.check(HISTORY, target.channel)
         client.grant = grant
