@@ -18,7 +18,8 @@ from twisted.internet.task import Clock
 
 from orchestra.observe.activity import MOVES_PER_SECOND
 from orchestra.websocket.factory import OrchestraFactory
-from orchestra.websocket.opening import MAX_HEAD, read_handshake
+from orchestra.websocket.handshake import read_handshake
+from orchestra.websocket.opening import MAX_HEAD
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.events import captured, named
 from tests.memory import MemoryClient, MemoryTransport, join
