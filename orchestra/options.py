@@ -272,8 +272,8 @@ class Options(UsageOptions):
         if self["metrics-channels"] and self["metrics"] is None:
             words = self._words("metrics-channels", self["metrics-channels"][0])
             raise UsageError(f"{words}: goes only with a metrics")
-        self._check("log-format", self._check_log_format)
-        self._check("log-level", self._check_log_level)
+        self._check("log-format", partial(check_log_format, runner=self.parent))
+        self._check("log-level", partial(check_log_level, runner=self.parent))
         self["retention"] = Retention(
             self["history-messages"], self["history-bytes"], self["history-age"]
         )
@@ -310,14 +310,6 @@ class Options(UsageOptions):
             raise UsageError(f"{self._words(name, error.item)}: {error}") from None
         except ValueError as error:
             raise UsageError(f"{self._words(name)}: {error}") from None
-
-    def _check_log_format(self, log_format: str | None) -> str | None:
-        check_log_format(log_format, self.parent)
-        return log_format
-
-    def _check_log_level(self, log_level: str | None) -> str | None:
-        check_log_level(log_level, self.parent)
-        return log_level
 
     def _policy(self) -> TokenPolicy | None:
         key = self._loaded("token-key-file", KeyFile)
@@ -394,16 +386,14 @@ class Options(UsageOptions):
 
         try:
             endpoint = endpoint_from_string(reactor, description, reuse_port)
-            if not 0 <= getattr(endpoint, "_port", 0) <= 65535:
-                raise UsageError(f"{words}: must be {_ENDPOINTS}, with a port from 0 to 65535")
             if isinstance(endpoint, SSL4ServerEndpoint):
                 self["certificates"].append(EndpointCertificate(endpoint, description))
-        except UsageError:
-            raise
         except NotSharedError as error:
             raise UsageError(f"{words}: with reuse-port, {error}") from None
         except Exception as error:  # each kind of endpoint has errors of its own
             raise UsageError(f"{words}: {explain(error)}; must be {_ENDPOINTS}") from None
+        if not 0 <= getattr(endpoint, "_port", 0) <= 65535:
+            raise UsageError(f"{words}: must be {_ENDPOINTS}, with a port from 0 to 65535")
         return endpoint
 
     def _certificate(self) -> ServerCertificate | None:

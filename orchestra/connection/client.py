@@ -106,7 +106,7 @@ class Client:
     @property
     def is_allowed(self) -> bool:
         """Whether it is still there, and what let it in still holds."""
-        return not self.is_gone and self.grant.holds(self.factory.hub.wall_clock())
+        return not self.is_gone and self.grant.holds(self.factory.hub.wall_clock)
 
     def _watch_expiry(self, expires: float) -> None:
         left = max(expires - self.factory.hub.wall_clock(), 0.0)
@@ -115,7 +115,7 @@ class Client:
 
     def _look_at_clock(self, expires: float) -> None:
         self._expiry = None
-        if self.factory.hub.wall_clock() < expires:
+        if self.grant.holds(self.factory.hub.wall_clock):
             self._watch_expiry(expires)
         else:
             self.close(EXPIRED)

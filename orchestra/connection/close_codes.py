@@ -28,7 +28,7 @@ TOO_MANY_MESSAGES = Close(1008, "too many messages")
 EXPIRED = Close(1008, grants.EXPIRED)
 """What let the client in holds no longer."""
 
-MAY_NOT_PUBLISH = Close(1008, "publishing is not allowed in this channel")
+MAY_NOT_PUBLISH = Close(1008, grants.REFUSALS[grants.PUBLISH])
 """The client sent a message where it may only listen."""
 
 INTERNAL_ERROR = Close(1011, "internal error")

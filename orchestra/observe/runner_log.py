@@ -28,37 +28,42 @@ LEVELS = ("debug", "info", "warn", "error")
 """What ``--log-level`` takes. What has failed is logged in any case."""
 
 
-def check_log_format(log_format: str | None, runner: Mapping[str, Any] | None) -> None:
+def check_log_format(log_format: str | None, runner: Mapping[str, Any] | None) -> str | None:
     """Make sure that the runner's log can be written in a format.
 
     :param log_format: one of :data:`FORMATS`, or ``None`` for the runner's own.
     :param runner: the runner's options, if there is a runner.
+    :returns: what was given.
     :raises ValueError: says what is allowed.
     """
     if log_format not in (None, *FORMATS):
         raise ValueError(f"must be {' or '.join(FORMATS)}")
-    if log_format == "json" and runner is not None:
-        if runner.get("syslog"):
-            raise ValueError("twistd's --syslog takes only text")
-        _check_file(runner)
+    if log_format == "json":
+        _check_runner(runner, "only text")
+    return log_format
 
 
-def check_log_level(log_level: str | None, runner: Mapping[str, Any] | None) -> None:
+def check_log_level(log_level: str | None, runner: Mapping[str, Any] | None) -> str | None:
     """Make sure that the runner's log can be kept to a level.
 
     :param log_level: one of :data:`LEVELS`, or ``None`` for the runner's own.
     :param runner: the runner's options, if there is a runner.
+    :returns: what was given.
     :raises ValueError: says what is allowed.
     """
     if log_level not in (None, *LEVELS):
         raise ValueError(f"must be {', '.join(LEVELS[:-1])} or {LEVELS[-1]}")
-    if log_level is not None and runner is not None:
-        if runner.get("syslog"):
-            raise ValueError("twistd's --syslog takes all levels")
-        _check_file(runner)
+    if log_level is not None:
+        _check_runner(runner, "all levels")
+    return log_level
 
 
-def _check_file(runner: Mapping[str, Any]) -> None:
+def _check_runner(runner: Mapping[str, Any] | None, syslog: str) -> None:
+    # What we write ourselves goes to a file: not to syslog, of which it is said what it takes.
+    if runner is None:
+        return
+    if runner.get("syslog"):
+        raise ValueError(f"twistd's --syslog takes {syslog}")
     if runner.get("logfile") == "-" and not runner.get("nodaemon"):
         raise ValueError("a daemon needs a --logfile that is a file")
 

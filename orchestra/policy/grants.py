@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,13 @@ SUBSCRIBE, PUBLISH, PRESENCE, HISTORY = "sub", "pub", "prs", "hst"
 """What can be allowed: to listen, to play, to know who is there, and to have the past, whether by
 asking for it or by going on where one was cut off. The words are those of Centrifugo's tokens."""
 
-_REFUSALS = {
+REFUSALS = {
     SUBSCRIBE: "listening is not allowed in this channel",
     PUBLISH: "publishing is not allowed in this channel",
     PRESENCE: "asking who is there is not allowed in this channel",
     HISTORY: "asking for the past is not allowed in this channel",
 }
+"""What somebody is told who may not do one of them."""
 
 
 EXPIRED = "the token has expired"
@@ -90,20 +92,20 @@ class Grant:
         except (TypeError, ValueError, RecursionError):
             raise ValueError("info must be a value of JSON that is not nested deeply") from None
 
-    def holds(self, now: float) -> bool:
+    def holds(self, clock: Callable[[], float]) -> bool:
         """Whether it has not expired.
 
-        :param now: seconds of Unix time.
+        :param clock: seconds of Unix time; it is asked only if there is an end.
         """
-        return self.expires is None or now < self.expires
+        return self.expires is None or clock() < self.expires
 
-    def check_time(self, now: float) -> None:
+    def check_time(self, clock: Callable[[], float]) -> None:
         """Make sure that it has not expired.
 
-        :param now: seconds of Unix time.
+        :param clock: seconds of Unix time.
         :raises RefusedError: with 401, if it has.
         """
-        if not self.holds(now):
+        if not self.holds(clock):
             raise RefusedError(401, EXPIRED)
 
     def allows(self, what: str, channel: str) -> bool:
@@ -124,7 +126,7 @@ class Grant:
         :raises RefusedError: with 403, if it is not.
         """
         if not self.allows(what, channel):
-            raise RefusedError(403, _REFUSALS[what])
+            raise RefusedError(403, REFUSALS[what])
 
 
 EVERYTHING = Grant()

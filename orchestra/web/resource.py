@@ -118,18 +118,16 @@ class OrchestraResource(Resource):
         if method not in ("GET", "POST"):
             raise RefusedError(405, f"the method must be one of {METHODS}")
         access, channel = self._factory.access, target.channel
-        now = self._factory.hub.wall_clock
+        clock = self._factory.hub.wall_clock
         grant = await visit.settled(
             access.connect(AccessRequest(method, channel, visit.address, uri, headers))
         )
-        if grant.expires is not None:
-            grant.check_time(now())
+        grant.check_time(clock)
         if method == "POST":
             grant.check(PUBLISH, channel)
             content, key = content_of(_body(request), headers), key_of(headers)
             await visit.settled(access.publish(grant, channel, content))
-            if grant.expires is not None:
-                grant.check_time(now())
+            grant.check_time(clock)
             return self._publish(visit, channel, content, key)
         if target.presence is not None:
             grant.check(PRESENCE, channel)

@@ -270,8 +270,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :raises RefusedError: if none are served any more, or a trusted proxy forwards what cannot
             be understood.
         """
-        if not self.accepting:
-            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
+        self._check_accepting()
         nearest = address_of(peer)
         address = self.admission.address(nearest, headers)
         return address, shown if address == nearest else address
@@ -318,10 +317,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :param grant: what it may do.
         :raises RefusedError: if there is none, or it wants more than it may have.
         """
-        if not self.accepting or client.is_gone:  # since it came
-            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
-        if grant.expires is not None:
-            grant.check_time(self.hub.wall_clock())
+        self._check_accepting(client.is_gone)  # both may have changed since it came
+        grant.check_time(self.hub.wall_clock)
         if target.last or target.since is not None:
             grant.check(HISTORY, target.channel)
         client.grant = grant
@@ -336,6 +333,10 @@ class OrchestraFactory(WebSocketServerFactory):
         if client.address is None and self.admission.enter(address):
             client.address = address
         client.target = target
+
+    def _check_accepting(self, is_gone: bool = False) -> None:
+        if is_gone or not self.accepting:
+            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
 
     def check_room(self) -> None:
         """Make sure that there may be one more client.
@@ -455,8 +456,7 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: the message, and whether it was published before.
         :raises RefusedError: if it may not be published.
         """
-        if not self.accepting:  # since the request came
-            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
+        self._check_accepting()  # it may be no more, since the request came
         settings = self.settings(channel)
         if not self._may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")

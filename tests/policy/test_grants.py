@@ -152,12 +152,12 @@ def test_an_info_can_be_told_from_deeper_down() -> None:
 def test_when_it_holds() -> None:
     """Until the moment that it names, or always."""
     grant = Grant("ann", expires=100.0)
-    assert grant.holds(99.9)
-    assert not grant.holds(100.0)
-    assert EVERYTHING.holds(inf)
-    grant.check_time(99.9)
+    assert grant.holds(lambda: 99.9)
+    assert not grant.holds(lambda: 100.0)
+    assert EVERYTHING.holds(lambda: inf)
+    grant.check_time(lambda: 99.9)
     with pytest.raises(RefusedError, match=r"^the token has expired$") as refused:
-        grant.check_time(100.0)
+        grant.check_time(lambda: 100.0)
     assert refused.value.status == 401
 
 
