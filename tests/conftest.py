@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import txaio
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
+from tests.events import captured
 from tests.notify import Systemd
 
 
@@ -45,3 +48,12 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     systemd = Systemd(str(tmp_path / "notify"))
     yield systemd
     systemd.close()
+
+
+@pytest.fixture
+def log() -> Iterator[list[LogEvent]]:
+    """What is logged: no failures. A test that expects some clears it."""
+    with captured() as events:
+        yield events
+        gc.collect()
+    assert not [event["log_failure"] for event in events if "log_failure" in event]

@@ -24,7 +24,7 @@ from orchestra.client import OrchestraClient, Position, Received, RequestRefused
 from orchestra.client.service import CLOSING, SILENCE
 from orchestra.client.subscription import ROOM
 from tests.client.stage import Request, Stage
-from tests.events import captured, lines
+from tests.events import lines
 from tests.memory import MemoryTransport
 
 T = TypeVar("T")
@@ -33,15 +33,6 @@ T = TypeVar("T")
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-@pytest.fixture
-def log() -> Iterator[list[LogEvent]]:
-    """What is logged. A test that expects failures clears it."""
-    with captured() as events:
-        yield events
-        gc.collect()
-    assert not [event["log_failure"] for event in events if "log_failure" in event]
 
 
 def doubled(failed: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from twisted.web.client import Agent
 
 from orchestra.client import OrchestraClient, Position, RequestRefusedError
 from tests.client.stage import Request, Stage
-from tests.events import captured, lines
+from tests.events import lines
 
 Connect = Callable[..., OrchestraClient]
 
@@ -23,15 +22,6 @@ Connect = Callable[..., OrchestraClient]
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-@pytest.fixture
-def log() -> Iterator[list[LogEvent]]:
-    """What is logged. A test that expects failures clears it."""
-    with captured() as events:
-        yield events
-        gc.collect()
-    assert not [event["log_failure"] for event in events if "log_failure" in event]
 
 
 @pytest.fixture

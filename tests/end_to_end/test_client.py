@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +29,9 @@ from orchestra.client import (
 from orchestra.client.subscription import ROOM
 from tests.end_to_end.server import PATIENCE, TWISTD, serving, started, tls_endpoint
 from tests.end_to_end.test_examples import EXAMPLES, free_port
-from tests.events import captured, lines
+from tests.events import lines
+
+pytestmark = pytest.mark.usefixtures("log")
 
 T = TypeVar("T")
 reactor: Any = global_reactor
@@ -52,15 +53,6 @@ CONTENTS: list[tuple[bytes, bool]] = [
     (b"\0" * 1024 * 1024, True),
 ]
 """Each a payload, and whether it is binary."""
-
-
-@pytest.fixture(autouse=True)
-def log() -> Iterator[list[LogEvent]]:
-    """What is logged in the test's own process: no failures."""
-    with captured() as events:
-        yield events
-        gc.collect()
-    assert not [event["log_failure"] for event in events if "log_failure" in event]
 
 
 @asynccontextmanager

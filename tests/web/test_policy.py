@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +21,7 @@ from orchestra.policy.tokens import TokenPolicy
 from orchestra.refusal import RefusedError
 from orchestra.web.resource import OrchestraResource
 from orchestra.websocket.factory import OrchestraFactory
-from tests.events import captured, lines, named
+from tests.events import lines, named
 from tests.memory import MemoryClient
 from tests.outlets import Outlet, Payloads
 from tests.policy.asked import HOWS, AskedPolicy, only
@@ -30,18 +29,11 @@ from tests.policy.keys import SECRET, now, token
 from tests.web.client import UPGRADE, Answer, EventSource, WebClient, texts
 from tests.web.conftest import Serve
 
+pytestmark = pytest.mark.usefixtures("log")
+
 KEY = "key-of-an-application"
 STREAM = {"Accept": "text/event-stream"}
 PLAIN = {"Content_Type": "text/plain"}
-
-
-@pytest.fixture(autouse=True)
-def log() -> Iterator[list[LogEvent]]:
-    """What is logged. A test that expects faults clears it."""
-    with captured() as events:
-        yield events
-        gc.collect()
-    assert not [event["log_failure"] for event in events if "log_failure" in event]
 
 
 @pytest.fixture

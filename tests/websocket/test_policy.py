@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +23,7 @@ from orchestra.refusal import RefusedError
 from orchestra.settings import ChannelSettings
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.intake import BURST
-from tests.events import captured, lines, named
+from tests.events import lines, named
 from tests.memory import MemoryClient, join
 from tests.policy.asked import HOWS, AskedPolicy, only
 from tests.policy.keys import SECRET, now, token
@@ -36,15 +35,6 @@ READ_BY_AUTOBAHN = {"Sec-WebSocket-Protocol": "chat"}
 """What makes a handshake one that is not read directly."""
 
 Serve = Callable[..., OrchestraFactory]
-
-
-@pytest.fixture
-def log() -> Iterator[list[LogEvent]]:
-    """What is logged. A test that expects faults clears it."""
-    with captured() as events:
-        yield events
-        gc.collect()
-    assert not [event["log_failure"] for event in events if "log_failure" in event]
 
 
 @pytest.fixture
