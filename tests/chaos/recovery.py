@@ -126,6 +126,11 @@ class PlainReader:
         self._last_id = ""
         self.reading = asyncio.ensure_future(self._read(port))
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it knows where it began, and so misses nothing from then on."""
+        return bool(self._last_id)
+
     async def _read(self, port: int) -> None:
         while True:
             with suppress(OSError, asyncio.IncompleteReadError):
@@ -240,8 +245,9 @@ class Recovery:
         await self._relay.open()
         direct, relayed = (f"http://127.0.0.1:{port}" for port in (self._port, self._relay.port))
         reference = PlainReader(self._port)
-        await until(lambda: reference.streams, "the reader that all are compared with")
         plain = PlainReader(self._relay.port)
+        begun = "the plain readers to begin"  # before anything is played
+        await until(lambda: reference.has_begun and plain.has_begun, begun)
         readers = [
             self._scribe(f"{style} {number}", "listen", url, STAGE, style)
             for number, (style, url) in enumerate(
