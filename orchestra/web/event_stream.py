@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 from zope.interface import implementer
 
-from orchestra.connection.client import Client
+from orchestra.connection.channel_client import ChannelClient
 from orchestra.connection.close_codes import Close
 from orchestra.connection.timers import Timer
 from orchestra.dialects.event_stream import (
@@ -48,7 +48,7 @@ _MOVES = MoveEncoding()
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
 
 
-class EventStream(Client, Protocol):
+class EventStream(ChannelClient, Protocol):
     """A client that listens by an event stream, on a connection of its own from then on.
 
     The response ends with the connection (RFC 9112 section 6.3), so that the bytes of an event are
@@ -125,8 +125,9 @@ class EventStream(Client, Protocol):
         super().gap(missed, position)
         self.write(gap(missed, position))
 
-    def _filled(self) -> None:
-        super()._filled()
+    def pause(self) -> None:
+        """Read no further: the outflow is full."""
+        super().pause()
         if self._watcher is not None:
             self._watcher.subscriber.pause()
 

@@ -237,7 +237,7 @@ class WebChannel(HTTPChannel):
             return error, peer, []
         headers = headers_of(self.requests[-1])
         try:
-            _, peer = self._orchestra.whose(self.getPeer(), peer, headers)
+            _, peer = self._orchestra.entrance.whose(self.getPeer(), peer, headers)
             self._orchestra.admission.check(headers)
         except RefusedError as earlier:
             return earlier, peer, []

@@ -75,7 +75,7 @@ class OrchestraResource(Resource):
         try:
             if is_for_websocket(request):
                 return self._websocket(visit)
-            visit.address, visit.peer = factory.whose(
+            visit.address, visit.peer = factory.entrance.whose(
                 request.getClientAddress(), visit.peer, headers
             )
             factory.admission.check(headers)
@@ -170,12 +170,12 @@ class OrchestraResource(Resource):
         channel = request.channel
         if channel.transport is None:
             raise RefusedError(426, _NO_HTTP_1)
-        factory.check_room()
+        factory.entrance.check_room()
         if "last-event-id" in headers and grant.allows(HISTORY, target.channel):
             target = _resumed(target, headers["last-event-id"])
         stream = EventStream(factory, visit.peer)
         stream.address = _place(channel)
-        factory.seat(stream, visit.address, target, grant)
+        factory.entrance.seat(stream, visit.address, target, grant)
         _hand_over(channel, stream)
         stream.begin(page_headers(headers, factory.access.takes_cookies))
         return NOT_DONE_YET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -18,6 +18,7 @@ from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
 from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.drain import Drain
+from orchestra.connection.entrance import Entrance
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.connection.undecided import Undecided
@@ -27,16 +28,15 @@ from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding, IPolicy
 from orchestra.message import Content, Message
 from orchestra.observe.activity import ActivityLog, withheld
-from orchestra.policy.access import TIMEOUT, Access, AccessRequest
+from orchestra.policy.access import TIMEOUT, Access
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
 from orchestra.policy.api_keys import ApiKeys
-from orchestra.policy.grants import EVERYTHING, HISTORY, PUBLISH, SUBSCRIBE, Grant
 from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
 from orchestra.settings import NOTHING, ChannelSettings
-from orchestra.urls import MAIN, Target, parse_target
+from orchestra.urls import MAIN
 from orchestra.web.site import OrchestraSite
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
@@ -221,6 +221,8 @@ class OrchestraFactory(WebSocketServerFactory):
         self.hindrances: set[str] = set()
         """Why no clients should be sent here though the server runs, each in a few words: put in
         by whoever knows of one, taken out when it is over. Clients that come are let in."""
+        self.entrance = Entrance(self)
+        """Where clients are let in, or not."""
         self._drain = Drain(self.reactor, self.clients)
         self.site = OrchestraSite(self)
         """What serves requests for anything but a WebSocket."""
@@ -258,107 +260,21 @@ class OrchestraFactory(WebSocketServerFactory):
         found: ChannelSettings = self._over_defaults(settings)
         return found
 
-    def whose(
-        self, peer: IAddress | None, shown: str, headers: Mapping[str, str]
-    ) -> tuple[str, str]:
-        """Whose request it is, while any are served.
-
-        :param peer: the other end of the connection.
-        :param shown: the same for the log.
-        :param headers: of the request, by their names in lower case.
-        :returns: an address, and the same for the log: it is what a proxy tells, if one does.
-        :raises RefusedError: if none are served any more, or a trusted proxy forwards what cannot
-            be understood.
-        """
-        self._check_accepting()
-        nearest = address_of(peer)
-        address = self.admission.address(nearest, headers)
-        return address, shown if address == nearest else address
-
-    def admit(self, client: Client, headers: Mapping[str, str], uri: str) -> Deferred[None] | None:
-        """Let a client in that wants to listen.
-
-        :param headers: of its request, by their names in lower case.
-        :param uri: the request's target.
-        :returns: a Deferred, if who may come in is not decided at once.
-        :raises RefusedError: if it may not come in; a Deferred may fail with it, too.
-        """
-        # The log has it as well, should the client be refused.
-        address, client.peer = self.whose(client.transport.getPeer(), client.peer, headers)
-        self.admission.check(headers)
-        target = parse_target(uri)
-        if self.access.is_open:
-            self.seat(client, address, target, EVERYTHING)
+    def allowance(self, settings: ChannelSettings) -> TokenBucket | None:
+        """How much a client may publish from now on, where that is limited."""
+        if not settings.max_message_rate:
             return None
-        request = AccessRequest("GET", target.channel, address, uri, headers)
-        grant = self.access.connect(request)
-        admitted: Deferred[Any] | None
-        if isinstance(grant, Deferred):
-            admitted = grant.addCallback(partial(self._admit, client, address, target))
-        else:
-            admitted = self._admit(client, address, target, grant)
-        # Meanwhile others may have taken the last place.
-        return None if admitted is None else admitted.addCallback(lambda _: self.check_room())
+        return TokenBucket(settings.max_message_rate, _burst(settings), self.reactor.seconds())
 
-    def _admit(
-        self, client: Client, address: str, target: Target, grant: Grant
-    ) -> Deferred[None] | None:
-        grant.check(SUBSCRIBE, target.channel)
-        decision = self.access.subscribe(grant, target.channel)
-        if decision is not None:
-            return decision.addCallback(lambda _: self.seat(client, address, target, grant))
-        self.seat(client, address, target, grant)
-        return None
-
-    def seat(self, client: Client, address: str, target: Target, grant: Grant) -> None:
-        """Give a client that may listen a place in a channel.
-
-        :param address: whose it is.
-        :param grant: what it may do.
-        :raises RefusedError: if there is none, or it wants more than it may have.
-        """
-        self._check_accepting(client.is_gone)  # both may have changed since it came
-        grant.check_time(self.hub.wall_clock)
-        if target.last or target.since is not None:
-            grant.check(HISTORY, target.channel)
-        client.grant = grant
-        if grant.identity is not None:
-            client.identity = grant.identity
-        client.may_publish = grant.allows(PUBLISH, target.channel)
-        settings = self.settings(target.channel)
-        if settings is not self.defaults:
-            client.may_publish &= self._may_publish(address, settings)
-            if 0 < (settings.max_connections or 0) <= len(self.hub.presence(target.channel)):
-                raise RefusedError(503, "the channel is full", kind="channel_full")
-        if client.address is None and self.admission.enter(address):
-            client.address = address
-        client.target = target
-
-    def _check_accepting(self, is_gone: bool = False) -> None:
-        if is_gone or not self.accepting:
-            raise RefusedError(503, "the server is shutting down", kind="shutting_down")
-
-    def check_room(self) -> None:
-        """Make sure that there may be one more client.
-
-        :raises RefusedError: if there are as many as there may be.
-        """
-        if self.is_full:
-            raise RefusedError(503, "the server is full")
-
-    def _may_publish(self, address: str, settings: ChannelSettings) -> bool:
+    def may_publish(self, address: str, settings: ChannelSettings) -> bool:
+        """Whether those of an address may publish in channels with some settings."""
         return settings is self.defaults or address in self._addresses(settings.publishers)
 
     def register(self, client: Client) -> None:
         """Take in a client that begins to listen."""
-        settings = self.settings(client.target.channel)
-        if settings.max_message_rate:
-            client.allowance = TokenBucket(
-                settings.max_message_rate, _burst(settings), self.reactor.seconds()
-            )
         self.clients.add(client)
         self.activity.joined(
-            client.peer, client.target.channel, len(self.clients), client.connection_kind
+            client.peer, client.listens_to, len(self.clients), client.connection_kind
         )
         if not self.accepting:  # it was let in before that
             self._drain.joined(client)
@@ -376,7 +292,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self.clients.remove(client)
         self.activity.left(
             client.peer,
-            client.target.channel,
+            client.listens_to,
             len(self.clients),
             code,
             reason or "",
@@ -456,9 +372,9 @@ class OrchestraFactory(WebSocketServerFactory):
         :returns: the message, and whether it was published before.
         :raises RefusedError: if it may not be published.
         """
-        self._check_accepting()  # it may be no more, since the request came
+        self.entrance.check_accepting()  # it may be no more, since the request came
         settings = self.settings(channel)
-        if not self._may_publish(address, settings):
+        if not self.may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")
         payload, is_binary = content
         if 0 < (settings.max_message_size or 0) < len(payload):
