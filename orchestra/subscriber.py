@@ -222,14 +222,33 @@ class Subscriber:
             self.outlet.end()
         return True
 
-    def _read_piece(self) -> None:
+    def take_piece(self) -> tuple[Sequence[Entry], range]:
+        """Take the next piece of what was delivered to others, instead of having it written.
+
+        It is for who is paused, and for an encoding of its own.
+
+        :returns: entries of the log and their offsets; none, if it has arrived at the head.
+        """
         channel = self.channel
-        until = channel.delivered if self._last is None else self._last
+        if self.offset >= channel.delivered:
+            return (), range(0)
+        entries, offsets = self._next_piece(channel.delivered)
+        channel.delivered_to(1, None, len(entries))
+        return entries, offsets
+
+    def _next_piece(self, until: int) -> tuple[Sequence[Entry], range]:
         # Readers who began at different places soon read the same pieces.
         until = min(until, self.offset - self.offset % STEP + STEP)
-        entries = channel.history.piece(self.offset, until, PIECE)
+        entries = self.channel.history.piece(self.offset, until, PIECE)
         offsets = range(self.offset + 1, self.offset + 1 + len(entries))
         self.offset = offsets[-1]
+        return entries, offsets
+
+    def _read_piece(self) -> None:
+        channel = self.channel
+        entries, offsets = self._next_piece(
+            channel.delivered if self._last is None else self._last
+        )
         epoch, count = channel.history.epoch, len(entries)
         if self.skip is None or self.skip not in publishers(entries):
             data = channel.pieces.encoded(self.encoding, entries, offsets, epoch)

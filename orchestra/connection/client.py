@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import randbytes
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IDelayedCall
-
 from orchestra.connection.close_codes import EXPIRED, Close
+from orchestra.connection.expiry import Expiry
 from orchestra.connection.outflow import Outflow
 from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.grants import EVERYTHING, Grant
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
-
-LOOK_AT_CLOCK = 600.0
-"""After how many seconds, at the most, it is seen whether what a client may do has expired: the
-time of day may be set."""
 
 
 class Client:
@@ -57,7 +53,7 @@ class Client:
     write: Callable[[bytes | memoryview], None]
     """Send whole frames or events."""
 
-    _expiry: IDelayedCall | None = None
+    _expiry: Expiry | None = None
 
     def open_outflow(self) -> None:
         """Take over the transport's way out."""
@@ -84,20 +80,16 @@ class Client:
         """Have it closed once the grant that it has now holds no longer."""
         self._forget_expiry()
         if self.grant.expires is not None:
-            left = max(self.grant.expires - self.factory.hub.wall_clock(), 0.0)
-            wait = min(left, LOOK_AT_CLOCK)
-            self._expiry = self.factory.reactor.callLater(wait, self._look_at_clock)
-
-    def _look_at_clock(self) -> None:
-        self._expiry = None
-        if self.grant.holds(self.factory.hub.wall_clock):
-            self.watch_expiry()
-        else:
-            self.close(EXPIRED)
+            self._expiry = Expiry(
+                self.grant.expires,
+                partial(self.close, EXPIRED),
+                self.factory.hub.wall_clock,
+                self.factory.reactor,
+            )
 
     def _forget_expiry(self) -> None:
         if self._expiry is not None:
-            self._expiry.cancel()
+            self._expiry.stop()
             self._expiry = None
 
     # The way out.

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from orchestra.connection.client import LOOK_AT_CLOCK
+from orchestra.connection.expiry import LOOK_AT_CLOCK
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.policy.access import TIMEOUT
