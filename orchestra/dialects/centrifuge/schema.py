@@ -35,7 +35,7 @@ class _Spoken(Struct, frozen=True, omit_defaults=True, gc=False):
 # Commands
 
 
-class SubscribeRequest(_Spoken):
+class SubscribeRequest(_Spoken, frozen=True):
     """To listen in a channel."""
 
     channel: str = ""
@@ -49,7 +49,7 @@ class SubscribeRequest(_Spoken):
     join_leave: bool = False
 
 
-class ConnectRequest(_Spoken):
+class ConnectRequest(_Spoken, frozen=True):
     """To come in. It is the first command on a connection."""
 
     token: str = ""
@@ -61,39 +61,39 @@ class ConnectRequest(_Spoken):
     version: str = ""
 
 
-class UnsubscribeRequest(_Spoken):
+class UnsubscribeRequest(_Spoken, frozen=True):
     """To listen no longer."""
 
     channel: str = ""
 
 
-class PublishRequest(_Spoken):
+class PublishRequest(_Spoken, frozen=True):
     """To play a message."""
 
     channel: str = ""
     data: Data = None
 
 
-class PresenceRequest(_Spoken):
+class PresenceRequest(_Spoken, frozen=True):
     """To learn who is in a channel."""
 
     channel: str = ""
 
 
-class PresenceStatsRequest(_Spoken):
+class PresenceStatsRequest(_Spoken, frozen=True):
     """To learn how many are in a channel."""
 
     channel: str = ""
 
 
-class StreamPosition(_Spoken):
+class StreamPosition(_Spoken, frozen=True):
     """A place in a channel's history."""
 
     offset: Offset = 0
     epoch: str = ""
 
 
-class HistoryRequest(_Spoken):
+class HistoryRequest(_Spoken, frozen=True):
     """To have a part of the past."""
 
     channel: str = ""
@@ -104,37 +104,37 @@ class HistoryRequest(_Spoken):
     reverse: bool = False
 
 
-class PingRequest(_Spoken):
+class PingRequest(_Spoken, frozen=True):
     """To see that somebody is there."""
 
 
-class SendRequest(_Spoken):
+class SendRequest(_Spoken, frozen=True):
     """To tell the application something."""
 
     data: Data = None
 
 
-class RPCRequest(_Spoken):
+class RPCRequest(_Spoken, frozen=True):
     """To have the application do something."""
 
     data: Data = None
     method: str = ""
 
 
-class RefreshRequest(_Spoken):
+class RefreshRequest(_Spoken, frozen=True):
     """To stay, with another token."""
 
     token: str = ""
 
 
-class SubRefreshRequest(_Spoken):
+class SubRefreshRequest(_Spoken, frozen=True):
     """To stay in a channel, with another token."""
 
     channel: str = ""
     token: str = ""
 
 
-class Command(_Spoken):
+class Command(_Spoken, frozen=True):
     """What a client asks for: one of these. One that asks for nothing is a pong."""
 
     id: Id = 0
@@ -157,7 +157,7 @@ class Command(_Spoken):
 # Replies
 
 
-class ClientInfo(_Spoken):
+class ClientInfo(_Spoken, frozen=True):
     """Who somebody is."""
 
     user: str = ""
@@ -166,7 +166,7 @@ class ClientInfo(_Spoken):
     chan_info: Data = None
 
 
-class Publication(_Spoken):
+class Publication(_Spoken, frozen=True):
     """A message of a channel."""
 
     data: Raw
@@ -176,7 +176,7 @@ class Publication(_Spoken):
     offset: int = 0
 
 
-class SubscribeResult(_Spoken):
+class SubscribeResult(_Spoken, frozen=True):
     """How a subscription begins."""
 
     expires: bool = False
@@ -195,7 +195,7 @@ class SubscribeResult(_Spoken):
     was_recovering: bool = False
 
 
-class ConnectResult(_Spoken):
+class ConnectResult(_Spoken, frozen=True):
     """How a connection begins."""
 
     client: str = ""
@@ -216,28 +216,28 @@ class ConnectResult(_Spoken):
     node: str = ""
 
 
-class UnsubscribeResult(_Spoken):
+class UnsubscribeResult(_Spoken, frozen=True):
     """It is done."""
 
 
-class PublishResult(_Spoken):
+class PublishResult(_Spoken, frozen=True):
     """It is done."""
 
 
-class PresenceResult(_Spoken):
+class PresenceResult(_Spoken, frozen=True):
     """Who is in a channel, by their client ids."""
 
     presence: dict[str, ClientInfo] = {}
 
 
-class PresenceStatsResult(_Spoken):
+class PresenceStatsResult(_Spoken, frozen=True):
     """How many are in a channel."""
 
     num_clients: int = 0
     num_users: int = 0
 
 
-class HistoryResult(_Spoken):
+class HistoryResult(_Spoken, frozen=True):
     """A part of the past, and where the present is."""
 
     publications: list[Publication] = []
@@ -245,17 +245,17 @@ class HistoryResult(_Spoken):
     offset: int = 0
 
 
-class PingResult(_Spoken):
+class PingResult(_Spoken, frozen=True):
     """Somebody is there."""
 
 
-class RPCResult(_Spoken):
+class RPCResult(_Spoken, frozen=True):
     """What the application says."""
 
     data: Data = None
 
 
-class RefreshResult(_Spoken):
+class RefreshResult(_Spoken, frozen=True):
     """Until when the connection holds."""
 
     client: str = ""
@@ -264,7 +264,7 @@ class RefreshResult(_Spoken):
     ttl: int = 0
 
 
-class SubRefreshResult(_Spoken):
+class SubRefreshResult(_Spoken, frozen=True):
     """Until when the subscription holds."""
 
     expires: bool = False
@@ -274,25 +274,25 @@ class SubRefreshResult(_Spoken):
 # Pushes
 
 
-class Join(_Spoken):
+class Join(_Spoken, frozen=True):
     """Somebody came."""
 
     info: ClientInfo
 
 
-class Leave(_Spoken):
+class Leave(_Spoken, frozen=True):
     """Somebody left."""
 
     info: ClientInfo
 
 
-class Message(_Spoken):
+class Message(_Spoken, frozen=True):
     """Something of the application's that belongs to no channel."""
 
     data: Raw
 
 
-class Subscribe(_Spoken):
+class Subscribe(_Spoken, frozen=True):
     """The server has subscribed the client."""
 
     recoverable: bool = False
@@ -302,7 +302,7 @@ class Subscribe(_Spoken):
     data: Data = None
 
 
-class Connect(_Spoken):
+class Connect(_Spoken, frozen=True):
     """How a connection begins whose client cannot ask for it."""
 
     client: str = ""
@@ -317,14 +317,14 @@ class Connect(_Spoken):
     node: str = ""
 
 
-class Refresh(_Spoken):
+class Refresh(_Spoken, frozen=True):
     """Until when the connection holds now."""
 
     expires: bool = False
     ttl: int = 0
 
 
-class Push(_Spoken):
+class Push(_Spoken, frozen=True):
     """What happened: one of these."""
 
     channel: str = ""
@@ -339,7 +339,7 @@ class Push(_Spoken):
     refresh: Refresh | None = None
 
 
-class Reply(_Spoken):
+class Reply(_Spoken, frozen=True):
     """What the server says: an error, a push, or a command's result. An empty one is a ping."""
 
     id: int = 0
