@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from orchestra.position import Position
 
@@ -15,6 +15,30 @@ Entry: TypeAlias = tuple[bytes, bool, str | None, float]
 The offset is the entry's place in the log, and all have the epoch in common. A plain tuple, since
 every message is one for a while, and hardly any of them is ever asked for a field by its name.
 """
+
+
+class Publisher(str):
+    """A client's id that also says whose it is, for dialects that tell it with each message.
+
+    It is that id, and equal to it: who asks for no more need not know of this.
+    """
+
+    __slots__ = ("identity", "info")
+
+    identity: str | None
+    """Whose client it is, if that is known."""
+
+    info: Any
+    """What else is known of it, as a value of JSON; ``None`` for nothing."""
+
+    def __new__(cls, client: str, identity: str | None = None, info: Any = None) -> Publisher:
+        """
+        :param client: its id.
+        """
+        self = super().__new__(cls, client)
+        self.identity = identity
+        self.info = info
+        return self
 
 
 class Message(NamedTuple):

@@ -1,0 +1,165 @@
+"""How the Centrifuge protocol is written: what a codec does, and the one for JSON.
+
+Commands, replies and pushes in JSON are objects on a line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import DecodeError, Raw, ValidationError
+from msgspec.json import Decoder, Encoder
+
+from orchestra.dialects.centrifuge.content import (
+    content_of_json,
+    info_of,
+    json_of,
+    one_line,
+    publisher_info,
+)
+from orchestra.dialects.centrifuge.schema import (
+    BadCommandError,
+    Command,
+    Join,
+    Leave,
+    Publication,
+    Push,
+    Reply,
+)
+from orchestra.message import Content, Entry
+from orchestra.presence import Move
+
+__all__ = ["JSON", "MAX_COMMANDS", "BadCommandError", "Codec", "JSONCodec", "push_of"]
+
+MAX_COMMANDS = 4096
+"""How many commands a frame may have: who comes back to many channels asks for all at once."""
+
+
+class Codec(Protocol):
+    """How commands are read, and replies written. It knows nothing of connections."""
+
+    name: str
+    """In a word: ``json`` or ``protobuf``."""
+
+    is_binary: bool
+    """Whether its WebSocket frames are binary."""
+
+    ping: bytes
+    """A whole frame with an empty reply."""
+
+    def decode(self, frame: bytes) -> list[Command]:
+        """Read the commands of a frame.
+
+        :raises BadCommandError: if it is malformed, or there are too many.
+        """
+
+    def encode(self, reply: Reply) -> bytes:
+        """Write a reply. To be a frame it has to be joined, even if it is alone."""
+
+    def publications(
+        self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
+    ) -> list[bytes]:
+        """Messages of a channel as replies with pushes, one each. It is the fast way."""
+
+    def publication(self, entry: Entry, offset: int) -> Publication:
+        """A message of a channel, for a result."""
+
+    def moves(self, channel: str, entries: Sequence[Entry]) -> list[bytes]:
+        """Who came to a channel and left, as replies with pushes, one each.
+
+        :param entries: of the log of moves, which :meth:`orchestra.Hub.watch` is for.
+        """
+
+    def content(self, data: Raw) -> Content:
+        """What published data is as a message.
+
+        :raises BadCommandError: if it cannot be one.
+        """
+
+    def join(self, replies: Sequence[bytes]) -> bytes:
+        """What a frame with these replies has."""
+
+
+def push_of(channel: str, entry: Entry) -> Reply:
+    """Who came to a channel, or left it, as a reply with a push.
+
+    :param entry: of the log of moves.
+    """
+    member, joined = Move.decoded(entry[0])
+    info = info_of(member.client, member.identity, member.info)
+    if joined:
+        return Reply(push=Push(channel, join=Join(info)))
+    return Reply(push=Push(channel, leave=Leave(info)))
+
+
+class JSONCodec:
+    """The protocol in JSON."""
+
+    name = "json"
+    is_binary = False
+    ping = b"{}"
+
+    def __init__(self) -> None:
+        self._decode = Decoder(Command).decode
+        self._encode = Encoder().encode
+
+    def decode(self, frame: bytes) -> list[Command]:
+        """Read the commands, each on a line. Blank lines are nothing."""
+        if frame.count(b"\n") >= MAX_COMMANDS:
+            raise BadCommandError(f"a frame may have at most {MAX_COMMANDS} commands")
+        decode = self._decode
+        try:
+            return [decode(line) for line in frame.split(b"\n") if line and not line.isspace()]
+        except ValidationError as error:
+            raise BadCommandError(_described(error)) from None
+        except DecodeError:
+            raise BadCommandError("a command must be valid JSON on one line") from None
+        except UnicodeDecodeError:
+            raise BadCommandError("a command must be UTF-8") from None
+        except RecursionError:
+            raise BadCommandError("a command must not be nested so deeply") from None
+
+    def encode(self, reply: Reply) -> bytes:
+        """Write a reply on one line."""
+        written = self._encode(reply)
+        # What is raw may have been written on several.
+        return one_line(written) if b"\n" in written or b"\r" in written else written
+
+    def publications(
+        self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
+    ) -> list[bytes]:
+        """Messages as replies, put together from parts that are the same for many."""
+        return [
+            self.encode(Reply(push=Push(channel, self.publication(entry, offset))))
+            for entry, offset in zip(entries, offsets, strict=True)
+        ]
+
+    def publication(self, entry: Entry, offset: int) -> Publication:
+        """A message with its JSON."""
+        payload, is_binary, publisher, _ = entry
+        info = None if publisher is None else publisher_info(publisher)
+        return Publication(Raw(json_of(payload, is_binary)), info, offset)
+
+    def moves(self, channel: str, entries: Sequence[Entry]) -> list[bytes]:
+        """The moves as replies."""
+        return [self.encode(push_of(channel, entry)) for entry in entries]
+
+    def content(self, data: Raw) -> Content:
+        """The message that JSON is."""
+        return content_of_json(bytes(data))
+
+    def join(self, replies: Sequence[bytes]) -> bytes:
+        """The replies with an end of line between them."""
+        return b"\n".join(replies)
+
+
+def _described(error: ValidationError) -> str:
+    # What msgspec says has the types and the bounds, and no values or keys that were sent.
+    what, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    return f"{field or 'a command'}: {what[:1].lower()}{what[1:]}"
+
+
+JSON: Codec = JSONCodec()
+"""It has no state but what it remembers, so there is one for all."""

@@ -1,0 +1,104 @@
+"""What messages are in the Centrifuge protocol, and what is published there as a message.
+
+Its data is JSON; in protobuf it may be any bytes. So text that is JSON is that JSON, other text is
+a JSON string, and binary data is an object with its base64. What is published there comes back as
+it was.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+
+from msgspec import DecodeError, Raw
+from msgspec.json import Decoder, Encoder
+
+from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
+from orchestra.message import Content, Publisher
+
+_decode = Decoder(Raw).decode
+_decode_string = Decoder(str).decode
+_encode = Encoder().encode
+
+# What JSON begins and ends with. Most text that is none is known by that, without an exception.
+_FIRST = frozenset(b'{["-0123456789tfn \t\r\n')
+_LAST = frozenset(b'}]"0123456789el \t\r\n')
+
+
+def is_json(text: bytes) -> bool:
+    """Whether text is JSON that clients can read.
+
+    JSON with halves of surrogate pairs is none, nor what is nested too deeply.
+
+    :param text: UTF-8.
+    """
+    if not text or text[0] not in _FIRST or text[-1] not in _LAST:
+        return False
+    try:
+        _decode(text)
+    except (DecodeError, RecursionError):
+        return False
+    return True
+
+
+def json_of(payload: bytes, is_binary: bool) -> bytes:
+    """A message as JSON on one line.
+
+    :param payload: of the message; UTF-8 unless it is binary.
+    """
+    if is_binary:
+        return b'{"b64":"%b"}' % b64encode(payload)
+    if not is_json(payload):
+        return _encode(payload.decode())
+    if b"\n" in payload or b"\r" in payload:
+        return one_line(payload)
+    return payload
+
+
+def one_line(text: bytes) -> bytes:
+    """JSON without ends of lines. It has them only between its tokens, where spaces do as well."""
+    return text.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def content_of_json(data: bytes, exact: bool = False) -> Content:
+    """What published JSON is as a message: its text, or if it is a string, what that says.
+
+    :param data: valid JSON.
+    :param exact: whether it has to come back to the byte, and not only as the same value.
+    :raises BadCommandError: if it is no UTF-8.
+    """
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise BadCommandError("data must be UTF-8") from None
+    if data[:1] != b'"':
+        return data, False
+    text = _decode_string(data).encode()
+    # A string that says JSON would come back as that JSON. So it stays in quotes.
+    if is_json(text) or (exact and _encode(text.decode()) != data):
+        return data, False
+    return text, False
+
+
+def info_of(client: str, identity: str | None, info: Any) -> ClientInfo:
+    """What clients are told of one of them.
+
+    :param client: its id.
+    :param identity: whose it is, if that is known.
+    :param info: what else is known of it, as a value of JSON.
+    """
+    return ClientInfo(
+        # An identity of an application's may be no Unicode, and these must be.
+        user="" if identity is None else identity.encode("utf-8", "replace").decode(),
+        client=client,
+        conn_info=None if info is None else Raw(json.dumps(info, separators=(",", ":")).encode()),
+    )
+
+
+def publisher_info(publisher: str) -> ClientInfo:
+    """What clients are told of who has published something."""
+    if isinstance(publisher, Publisher):
+        return info_of(str(publisher), publisher.identity, publisher.info)
+    return info_of(publisher, None, None)
