@@ -267,6 +267,17 @@ class Hub:
         target = self._existing(channel)
         return None if target is None else target.history.position
 
+    def reaches(self, channel: str, since: Position) -> bool:
+        """Whether all is retained that came after a position.
+
+        :raises ValueError: if the channel's name is not allowed.
+        """
+        target = self._existing(channel)
+        if target is None:
+            return False
+        target.trim(self._clock())
+        return target.history.place(since)[1] == 0
+
     def presence(self, channel: str) -> Presence:
         """Who is in a channel. Listeners of the application itself do not count.
 

@@ -39,6 +39,7 @@ FLOORS = (
     ("service", "accepting", "client"),
     ("websocket",),
     ("web",),
+    ("session",),
     ("connection",),
     ("observe", "dialects", "urls", "policy", "tls"),
     ("refusal",),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestra.connection.close_codes import EXPIRED, Close
 from orchestra.connection.expiry import Expiry
 from orchestra.connection.outflow import Outflow
+from orchestra.message import Publisher
 from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.grants import EVERYTHING, Grant
 
@@ -49,6 +50,9 @@ class Client:
     client_id = ""
     """A random string of its own for each client, from when it begins to listen."""
 
+    publisher = ""
+    """The same, with whose client it is: what its messages are published with."""
+
     _outflow: Outflow
     write: Callable[[bytes | memoryview], None]
     """Send whole frames or events."""
@@ -62,7 +66,9 @@ class Client:
 
     def register(self) -> None:
         """Register with the factory, and begin to look at how long the grant holds."""
-        self.client_id = randbytes(8).hex()  # unique, but no secret
+        self.client_id = self.publisher = randbytes(8).hex()  # unique, but no secret
+        if self.identity is not None or self.grant.info is not None:
+            self.publisher = Publisher(self.client_id, self.identity, self.grant.info)
         self.factory.register(self)
         self.watch_expiry()
 

@@ -45,6 +45,7 @@ class ConnectionKind(Enum):
     __hash__ = object.__hash__  # by identity, in a tenth of the time that an enumeration's takes
 
     RAW = "websocket", "raw"
+    CENTRIFUGE = "websocket", "centrifuge"
     EVENT_STREAM = "event_stream", "event_stream"
 
 

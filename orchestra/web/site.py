@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
 
+FRAMING = 64 * 1024
+"""How many bytes there may be around a message."""
+
+
 class OrchestraSite(Site):
     """What serves the requests that come to a factory and are not for a WebSocket."""
 
@@ -32,6 +36,9 @@ class OrchestraSite(Site):
         self.max_body = 0 if 0 in sizes else max(sizes)
         """How long a body may be, in bytes, in the channel with the highest limit; 0 for any
         length."""
+        self.max_commands = 2 * self.max_body + FRAMING if self.max_body else 0
+        """How long the commands may be that a client of an SDK sends at once, in bytes: text may
+        be twice as long in JSON."""
 
     def log(self, request: Any) -> None:
         """Keep no log of requests: what matters is logged by what serves them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -35,9 +35,12 @@ from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
+from orchestra.session.calls import MessageHandler, RpcHandler
+from orchestra.session.encodings import Encodings
 from orchestra.settings import NOTHING, ChannelSettings
 from orchestra.urls import MAIN
 from orchestra.web.site import OrchestraSite
+from orchestra.websocket.centrifuge import CentrifugeProtocol
 from orchestra.websocket.deflate import accept_offer
 from orchestra.websocket.frames import DeflatedFrameEncoding, FrameEncoding
 from orchestra.websocket.opening import class_attributes
@@ -61,6 +64,9 @@ PING_INTERVAL = 25.0
 PING_TIMEOUT = 20.0
 """In how many seconds a ping must be answered."""
 
+MAX_SUBSCRIPTIONS = 128
+"""How many channels a client of an SDK may listen to at the same time."""
+
 SPARE_FILES = 32
 """How many files are left for all but connections, such as the log's or an application's; an
 eighth, if fewer than that can be open. Another so many are left for those who are told that the
@@ -76,7 +82,10 @@ class OrchestraFactory(WebSocketServerFactory):
 
     protocol: Any = OrchestraProtocol
     noisy = False
-    _made_of: Any = None
+    dialects: Mapping[bytes, Any] = {CentrifugeProtocol.own_path: CentrifugeProtocol}
+    """The protocols of dialects that have a URL of their own, by its path."""
+
+    _configured: dict[Any, Any]
     _log = Logger()
 
     def __init__(
@@ -99,6 +108,9 @@ class OrchestraFactory(WebSocketServerFactory):
         ping_timeout: float = PING_TIMEOUT,
         policy: IPolicy | None = None,
         api_keys: ApiKeys | None = None,
+        max_subscriptions: int = MAX_SUBSCRIPTIONS,
+        rpc: Mapping[str, RpcHandler] = {},
+        on_message: MessageHandler | None = None,
         policy_timeout: float = TIMEOUT,
         log_notes: bool = True,
         reactor: IReactorTime | None = None,
@@ -134,6 +146,9 @@ class OrchestraFactory(WebSocketServerFactory):
             everybody may do everything.
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
+        :param max_subscriptions: channels that a client of an SDK may listen to at the same time.
+        :param rpc: what clients of an SDK may call, by the names of the methods.
+        :param on_message: takes what they send to the server, and is not for a channel.
         :param policy_timeout: seconds in which a policy must have decided each time.
         :param log_notes: whether what clients write may be in the log. If not, that tells of each
             note only its size, no reason that a client closes for, and of what an application's
@@ -155,6 +170,7 @@ class OrchestraFactory(WebSocketServerFactory):
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "policy_timeout": policy_timeout,
+            "max_subscriptions": max_subscriptions,
         }
         for name, number in numbers.items():
             if not number >= 0:
@@ -210,6 +226,12 @@ class OrchestraFactory(WebSocketServerFactory):
         self._encodings: dict[tuple[str, int], IEncoding] = {}
         self.backpressure = Backpressure(max_buffered, self.reactor)
         """What holds publishers back when too much waits for slow readers."""
+        self.encodings = Encodings()
+        """How messages are put to clients of SDKs."""
+        self.max_subscriptions = max_subscriptions
+        self.rpc = dict(rpc)
+        """What clients of an SDK may call, by the names of the methods."""
+        self.on_message = on_message
         self.activity = ActivityLog(self.reactor, log_notes)
         """Where what happens among the clients is logged."""
         self.max_connections = max_connections
@@ -230,21 +252,33 @@ class OrchestraFactory(WebSocketServerFactory):
     def setProtocolOptions(self, *values: Any, **options: Any) -> None:
         """Set options of Autobahn's; they hold for connections that come after that."""
         super().setProtocolOptions(*values, **options)
-        self._made_of = None
+        self._configured = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol for a connection.
 
         :returns: ``None``, with which it is closed, if nearly as many files are open as may be.
         """
+        return self._build(self.protocol, addr)
+
+    def build_dialect(self, path: bytes, peer: IAddress | None) -> Any:
+        """Make the protocol for a connection on which a dialect with a URL of its own is spoken.
+
+        :param path: the URL's.
+        :returns: ``None``, if there is none, or no more files can be open.
+        """
+        kind = self.dialects.get(path)
+        return None if kind is None else self._build(kind, peer)
+
+    def _build(self, kind: Any, peer: IAddress | None) -> Any:
         if not self._leaves_files(1):
-            self.activity.refused(address_of(addr), 503, "no more files can be open", "files")
+            self.activity.refused(address_of(peer), 503, "no more files can be open", "files")
             return None
-        if self._made_of is not self.protocol:
-            self._made_of = self.protocol
-            name, bases = self.protocol.__name__, (self.protocol,)
-            self._configured = type(name, bases, class_attributes(self, self.protocol))
-        return self._configured()
+        configured = self._configured.get(kind)
+        if configured is None:
+            attributes = class_attributes(self, kind)
+            configured = self._configured[kind] = type(kind.__name__, (kind,), attributes)
+        return configured()
 
     @property
     def not_ready(self) -> list[str]:
@@ -358,7 +392,7 @@ class OrchestraFactory(WebSocketServerFactory):
     def _play(self, client: OrchestraProtocol, contents: Sequence[Content]) -> None:
         channel = client.target.channel
         self.activity.notes(client.peer, channel, len(self.clients), contents)
-        self.hub.publish_all(channel, contents, client.client_id, WEBSOCKET)
+        self.hub.publish_all(channel, contents, client.publisher, WEBSOCKET)
 
     def post(
         self, address: str, peer: str, channel: str, content: Content, key: str | None

@@ -30,6 +30,7 @@ from orchestra.policy.addresses import address_of
 from orchestra.refusal import Kind, RefusedError
 from orchestra.tls import explain
 from orchestra.web.answers import refusal_headers
+from orchestra.web.handover import hand_over
 from orchestra.websocket.handshake import (
     HEAD,
     UPGRADE,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 16 * 1024
 """The longest head of a request that is read, in bytes."""
+
+_OWN = b"GET /connection/"  # where other dialects are spoken than in channels
 
 _MAX_REASON = 200  # of a refusal, in characters; an application may say anything
 
@@ -96,6 +99,10 @@ class OpeningProtocol(WebSocketServerProtocol):
     allowedOrigins: list[str]
     openHandshakeTimeout: float
     trustXForwardedFor: int
+    own_path = b""
+    """Where its dialect is spoken, if not in channels."""
+
+    address: str | None
     refusal_kind: Kind | None = None
     """Why it is refused, once it is; ``None`` where nothing is known but the status."""
 
@@ -153,6 +160,8 @@ class OpeningProtocol(WebSocketServerProtocol):
         return read_handshake(self.data, self.allowedOrigins == ["*"])
 
     def _read_request(self) -> None:
+        if self.data.startswith(_OWN) and self._speak_another():
+            return
         handshake = self._read_directly()
         if handshake is None and not UPGRADE.match(self.data, 0, self.data.find(b"\r\n\r\n")):
             self._hand_over()
@@ -180,6 +189,30 @@ class OpeningProtocol(WebSocketServerProtocol):
         del vars(self)["failHandshake"]
         self.failHandshake(in_own_words(reason), code, headers)
 
+    def _speak_another(self) -> bool:
+        # Whether it is for a WebSocket on which another dialect is spoken.
+        path = self.data[len(b"GET ") : self.data.index(b" ", len(b"GET "))].partition(b"?")[0]
+        if path == self.own_path or not UPGRADE.match(self.data, 0, self.data.find(b"\r\n\r\n")):
+            return False
+        protocol = self.factory.build_dialect(path, self.transport.getPeer())
+        if protocol is None:
+            return False
+        protocol.address, self.address = self.address, None
+        data = self._let_go()
+        hand_over(self.transport, protocol)
+        protocol.dataReceived(data)
+        return True
+
+    def _let_go(self) -> bytes:
+        # Another protocol goes on with the connection, and with what has been received.
+        if self.openHandshakeTimeoutCall is not None:
+            self.openHandshakeTimeoutCall.cancel()
+        data, self.data = self.data, b""
+        self.state = self.STATE_CLOSED
+        self.factory.countConnections -= 1
+        self.transport.unregisterProducer()
+        return data
+
     def _hand_over(self) -> None:
         # It is for no WebSocket, and so for the site, which answers what may come after it, too.
         address = address_of(self.transport.getPeer())
@@ -190,13 +223,7 @@ class OpeningProtocol(WebSocketServerProtocol):
             self.refusal_kind = error.kind
             self.failHandshake(str(error), error.status)
             return
-        if self.openHandshakeTimeoutCall is not None:
-            self.openHandshakeTimeoutCall.cancel()
-        data, self.data = self.data, b""
-        self.state = self.STATE_CLOSED
-        self.factory.countConnections -= 1
-        self.transport.unregisterProducer()
-        self.factory.site.take_over(self.transport, data, place)
+        self.factory.site.take_over(self.transport, self._let_go(), place)
 
     def _decide(self, request: ConnectionRequest) -> Deferred[Any]:
         del vars(self)["failHandshake"]  # it was read; what is said from now on is meant

@@ -47,6 +47,8 @@ class SubscribeRequest(_Spoken, frozen=True):
     positioned: bool = False
     recoverable: bool = False
     join_leave: bool = False
+    flag: int = 0
+    """2, to be refused if something is missing; others are ignored."""
 
 
 class ConnectRequest(_Spoken, frozen=True):

@@ -1,0 +1,335 @@
+"""What each command of the Centrifuge protocol does.
+
+Each takes the session that has sent it and its request, and returns its result. It refuses by
+raising: :class:`orchestra.RefusedError` and :class:`CommandError` become an error in the reply,
+:class:`DisconnectError` ends the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutine
+from math import floor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
+
+from orchestra.channel import check_name
+from orchestra.dialects.centrifuge import codes, results
+from orchestra.dialects.centrifuge.schema import (
+    Command,
+    ConnectRequest,
+    ConnectResult,
+    HistoryRequest,
+    HistoryResult,
+    PingRequest,
+    PingResult,
+    PresenceRequest,
+    PresenceResult,
+    PresenceStatsRequest,
+    PresenceStatsResult,
+    PublishRequest,
+    PublishResult,
+    RefreshRequest,
+    RefreshResult,
+    Reply,
+    RPCRequest,
+    RPCResult,
+    SendRequest,
+    SubRefreshRequest,
+    SubRefreshResult,
+    SubscribeRequest,
+    SubscribeResult,
+    UnsubscribeRequest,
+    UnsubscribeResult,
+)
+from orchestra.message import Content
+from orchestra.policy.access import AccessRequest
+from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
+from orchestra.refusal import RefusedError
+from orchestra.session.calls import Caller
+from orchestra.session.refusals import CommandError, DisconnectError
+from orchestra.session.subscribing import Wishes, subscribe_to, subscribe_unasked
+from orchestra.urls import RESERVED
+
+if TYPE_CHECKING:
+    from orchestra.session.session import Session
+
+NODE = "orchestra"
+"""The name of the server, which clients whose commands come by another way give back."""
+
+REFRESH_AHEAD = 5.0
+"""How many seconds before something expires a client is told to refresh it."""
+
+
+async def answer(session: Session, command: Command, name: str) -> None:
+    """Perform a command, and reply to it, whatever comes of it.
+
+    :param name: of the command.
+    """
+    try:
+        result = await COMMANDS[name](session, getattr(command, name))
+        if command.id and not session.is_gone:
+            session.reply(session.codec.encode(Reply(id=command.id, **{name: result})))
+    except Exception as error:
+        if not session.is_gone:
+            session.refuse(command.id, error)
+            if name == "connect":
+                session.not_connected()
+
+
+async def settled(session: Session, value: Any) -> Any:
+    """What was decided, at once or after a while, if the client is still there then."""
+    if iscoroutine(value):
+        value = Deferred.fromCoroutine(value)
+    found = await value if isinstance(value, Deferred) else value
+    if session.is_leaving:
+        raise CancelledError
+    return found
+
+
+async def connect(session: Session, request: ConnectRequest) -> ConnectResult:
+    """Find out who it is, and let it in."""
+    factory = session.factory
+    data = None if request.data is None else value_of(request.data)
+    grant = await granted(session, request.token, data)
+    factory.entrance.check_room()
+    factory.entrance.welcome(session, grant)
+    session.come_in()
+    expires, ttl = time_left(session, grant)
+    subs = {}
+    for subscription in grant.subscriptions:
+        wishes = Wishes.of(request.subs.get(subscription.channel))
+        subs[subscription.channel] = subscribe_unasked(session, subscription, wishes)
+    return ConnectResult(
+        client=session.client_id,
+        expires=expires,
+        ttl=ttl,
+        subs=subs,
+        ping=session.ping_seconds,
+        pong=session.awaits_pong,
+        session=session.emulated,
+        node=NODE if session.emulated else "",
+    )
+
+
+async def granted(session: Session, token: str, data: Any) -> Grant:
+    """What somebody may do.
+
+    :raises DisconnectError: if the token is wrong; no other attempt with it would do.
+    """
+    request = AccessRequest(
+        "GET",
+        "",
+        session.remote,
+        session.uri,
+        session.headers,
+        token=token or None,
+        data=data,
+    )
+    try:
+        grant: Grant = await settled(session, session.factory.access.connect(request))
+    except RefusedError as error:
+        if error.status == 401 and error.kind != "expired":
+            raise DisconnectError(codes.INVALID_TOKEN, str(error)) from None
+        raise
+    return grant
+
+
+def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
+    """Whether a grant expires, and after how many seconds it is to be refreshed."""
+    if grant.expires is None:
+        return False, 0
+    left = grant.expires - session.factory.hub.wall_clock() - REFRESH_AHEAD
+    return True, max(1, floor(left))
+
+
+async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeResult:
+    """Listen to a channel, from now on or from where the client was."""
+    channel = channel_of(request.channel)
+    if channel in session.subscriptions:
+        raise CommandError(codes.ALREADY_SUBSCRIBED)
+    session.check_subscriptions()
+    access, grant = session.factory.access, session.grant
+    if request.token:
+        grant = await settled(session, access.subscription(grant, channel, request.token))
+        grant.check_time(session.factory.hub.wall_clock)
+    else:
+        grant.check(SUBSCRIBE, channel)
+        await settled(session, access.subscribe(grant, channel))
+    result = subscribe_to(session, channel, grant, Wishes.of(request))
+    if request.token:
+        expires, ttl = time_left(session, grant)
+        return replace(result, expires=expires, ttl=ttl)
+    return result
+
+
+async def unsubscribe(session: Session, request: UnsubscribeRequest) -> UnsubscribeResult:
+    """Listen to a channel no more."""
+    subscription = session.subscriptions.pop(channel_of(request.channel), None)
+    if subscription is not None:
+        subscription.leave()
+    return UnsubscribeResult()
+
+
+async def publish(session: Session, request: PublishRequest) -> PublishResult:
+    """Play a message, once the policy has decided on it."""
+    channel, content = check_publication(session, request)
+    await settled(session, session.factory.access.publish(session.grant, channel, content))
+    session.grant.check_time(session.factory.hub.wall_clock)
+    session.play(channel, [content])
+    return PublishResult()
+
+
+def check_publication(session: Session, request: PublishRequest) -> tuple[str, Content]:
+    """Make sure that a message may be played, as far as the grant and the settings say.
+
+    :returns: the name of the channel, and the message.
+    """
+    factory, channel = session.factory, request.channel
+    if channel not in session.subscriptions:
+        channel_of(channel)
+    if request.data is None:
+        raise RefusedError(400, "publish must have data")
+    session.grant.check(PUBLISH, channel)
+    settings = factory.settings(channel)
+    if settings is not factory.defaults and not factory.may_publish(session.remote, settings):
+        raise RefusedError(403, "this address may not publish in the channel")
+    content = session.codec.content(request.data)
+    if 0 < (settings.max_message_size or 0) < len(content[0]):
+        reason = f"a message must be {settings.max_message_size} bytes or less"
+        raise RefusedError(413, reason)
+    allowance = session.allowance(settings) if settings.max_message_rate else None
+    if allowance is not None and not allowance.take(1, factory.reactor.seconds()):
+        raise RefusedError(429, "too many messages")
+    return channel, content
+
+
+async def presence(session: Session, request: PresenceRequest) -> PresenceResult:
+    """Tell who is in a channel."""
+    channel = channel_of(request.channel)
+    session.grant.check(PRESENCE, channel)
+    return results.presence_result(session.factory.hub, channel)
+
+
+async def presence_stats(session: Session, request: PresenceStatsRequest) -> PresenceStatsResult:
+    """Tell how many are in a channel."""
+    channel = channel_of(request.channel)
+    session.grant.check(PRESENCE, channel)
+    return results.stats_result(session.factory.hub, channel)
+
+
+async def history(session: Session, request: HistoryRequest) -> HistoryResult:
+    """Tell what a channel retains."""
+    channel = channel_of(request.channel)
+    session.grant.check(HISTORY, channel)
+    return results.history_result(
+        session.factory.hub,
+        channel,
+        session.codec,
+        limit=request.limit,
+        since=request.since,
+        reverse=request.reverse,
+    )
+
+
+async def ping(session: Session, request: PingRequest) -> PingResult:
+    """Answer that the server is there."""
+    return PingResult()
+
+
+async def send(session: Session, request: SendRequest) -> None:
+    """Hand a message to the application."""
+    handler = session.factory.on_message
+    if handler is None:
+        raise DisconnectError(codes.CONNECTION_NOT_AVAILABLE)
+    await settled(session, handler(caller_of(session), value_of(request.data)))
+
+
+async def rpc(session: Session, request: RPCRequest) -> RPCResult:
+    """Have the application answer."""
+    handler = session.factory.rpc.get(request.method)
+    if handler is None:
+        raise CommandError(codes.NOT_AVAILABLE)
+    value = await settled(session, handler(caller_of(session), value_of(request.data)))
+    return RPCResult(data=raw_of(value))
+
+
+async def refresh(session: Session, request: RefreshRequest) -> RefreshResult:
+    """Take a new token in the place of one that expires."""
+    grant = await granted(session, request.token, None)
+    if grant.identity != session.identity:
+        raise DisconnectError(codes.INVALID_TOKEN, "the token is somebody else's")
+    session.renew(grant)
+    expires, ttl = time_left(session, grant)
+    return RefreshResult(client=session.client_id, expires=expires, ttl=ttl)
+
+
+async def sub_refresh(session: Session, request: SubRefreshRequest) -> SubRefreshResult:
+    """Take a new token for a subscription in the place of one that expires."""
+    channel = channel_of(request.channel)
+    subscription = session.subscriptions.get(channel)
+    if subscription is None:
+        raise CommandError(codes.PERMISSION_DENIED)
+    access = session.factory.access
+    grant = await settled(session, access.subscription(session.grant, channel, request.token))
+    if session.subscriptions.get(channel) is not subscription:
+        raise CommandError(codes.PERMISSION_DENIED)
+    grant.check_time(session.factory.hub.wall_clock)
+    subscription.grant = grant
+    subscription.hold_until_expired()
+    expires, ttl = time_left(session, grant)
+    return SubRefreshResult(expires=expires, ttl=ttl)
+
+
+COMMANDS: dict[str, Callable[[Session, Any], Awaitable[Any]]] = {
+    "connect": connect,
+    "subscribe": subscribe,
+    "unsubscribe": unsubscribe,
+    "publish": publish,
+    "presence": presence,
+    "presence_stats": presence_stats,
+    "history": history,
+    "ping": ping,
+    "send": send,
+    "rpc": rpc,
+    "refresh": refresh,
+    "sub_refresh": sub_refresh,
+}
+"""Those that are spoken, by their names in a command."""
+
+
+def channel_of(name: str) -> str:
+    """Make sure that something names a channel.
+
+    :raises RefusedError: if it does not.
+    """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from None
+    if name.split("/", 1)[0] in RESERVED:
+        raise CommandError(codes.UNKNOWN_CHANNEL)
+    return name
+
+
+def value_of(data: msgspec.Raw | None) -> Any:
+    """What a client has sent as a value of JSON; bytes, if it is none."""
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return bytes(data)
+
+
+def raw_of(value: Any) -> msgspec.Raw:
+    """What an application has answered, as data."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def caller_of(session: Session) -> Caller:
+    """Whose session it is, for an application."""
+    return Caller(session.client_id, session.identity, session.grant)
