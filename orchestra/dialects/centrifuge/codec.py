@@ -12,6 +12,7 @@ from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from orchestra.dialects.centrifuge.content import (
+    Publishers,
     content_of_json,
     info_of,
     json_of,
@@ -20,6 +21,7 @@ from orchestra.dialects.centrifuge.content import (
 )
 from orchestra.dialects.centrifuge.schema import (
     BadCommandError,
+    ClientInfo,
     Command,
     Join,
     Leave,
@@ -93,6 +95,9 @@ def push_of(channel: str, entry: Entry) -> Reply:
     return Reply(push=Push(channel, leave=Leave(info)))
 
 
+_AFTER = b',"offset":'  # what comes behind the data, and who it is from
+
+
 class JSONCodec:
     """The protocol in JSON."""
 
@@ -103,6 +108,7 @@ class JSONCodec:
     def __init__(self) -> None:
         self._decode = Decoder(Command).decode
         self._encode = Encoder().encode
+        self._publishers = Publishers(self._after)
 
     def decode(self, frame: bytes) -> list[Command]:
         """Read the commands, each on a line. Blank lines are nothing."""
@@ -130,10 +136,18 @@ class JSONCodec:
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
     ) -> list[bytes]:
         """Messages as replies, put together from parts that are the same for many."""
-        return [
-            self.encode(Reply(push=Push(channel, self.publication(entry, offset))))
-            for entry, offset in zip(entries, offsets, strict=True)
-        ]
+        before = b'{"push":{"channel":%b,"pub":{"data":' % self._encode(channel)
+        info = self._publishers.info
+        replies: list[bytes] = []
+        add = replies.append
+        for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
+            data = json_of(payload, is_binary)
+            after = _AFTER if publisher is None else info(publisher)
+            add(b"%b%b%b%d}}}" % (before, data, after, offset))
+        return replies
+
+    def _after(self, info: ClientInfo) -> bytes:
+        return b',"info":%b%b' % (self._encode(info), _AFTER)
 
     def publication(self, entry: Entry, offset: int) -> Publication:
         """A message with its JSON."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder, Encoder
@@ -17,13 +18,20 @@ from msgspec.json import Decoder, Encoder
 from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
 from orchestra.message import Content, Publisher
 
+KNOWN = 4096
+"""Of how many publishers it is kept what is written of them."""
+
+T = TypeVar("T")
+
 _decode = Decoder(Raw).decode
 _decode_string = Decoder(str).decode
 _encode = Encoder().encode
 
 # What JSON begins and ends with. Most text that is none is known by that, without an exception.
-_FIRST = frozenset(b'{["-0123456789tfn \t\r\n')
+_FIRST = frozenset(b'{["-0123456789 \t\r\n')
 _LAST = frozenset(b'}]"0123456789el \t\r\n')
+_WORDS = frozenset((b"true", b"false", b"null"))
+_BEGIN_WORDS = frozenset(b"tfn")
 
 
 def is_json(text: bytes) -> bool:
@@ -33,8 +41,10 @@ def is_json(text: bytes) -> bool:
 
     :param text: UTF-8.
     """
-    if not text or text[0] not in _FIRST or text[-1] not in _LAST:
+    if not text or text[-1] not in _LAST:
         return False
+    if text[0] not in _FIRST:
+        return text[0] in _BEGIN_WORDS and text.rstrip(b" \t\r\n") in _WORDS
     try:
         _decode(text)
     except (DecodeError, RecursionError):
@@ -102,3 +112,23 @@ def publisher_info(publisher: str) -> ClientInfo:
     if isinstance(publisher, Publisher):
         return info_of(str(publisher), publisher.identity, publisher.info)
     return info_of(publisher, None, None)
+
+
+class Publishers(Generic[T]):
+    """What is written of those who publish, made once for each that is heard of again."""
+
+    def __init__(self, write: Callable[[ClientInfo], T]) -> None:
+        self._write = write
+        self._known: dict[str, tuple[str, T]] = {}
+
+    def info(self, publisher: str) -> T:
+        """What is written of one of them."""
+        found = self._known.get(publisher)
+        # Who has the same id is equal, even if more is known of it by now.
+        if found is not None and found[0] is publisher:
+            return found[1]
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        written = self._write(publisher_info(publisher))
+        self._known[publisher] = publisher, written
+        return written
