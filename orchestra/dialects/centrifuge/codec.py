@@ -34,15 +34,6 @@ from orchestra.message import Content, Entry
 from orchestra.presence import Move
 
 __all__ = ["JSON", "BadCommandError", "Codec"]
-    "JSON",
-    "MAX_COMMANDS",
-    "TOO_MANY",
-    "BadCommandError",
-    "Codec",
-    "JSONCodec",
-    "described",
-    "push_of",
-]
 
 MAX_COMMANDS = 4096
 """How many commands a frame may have: who comes back to many channels asks for all at once."""

@@ -2,7 +2,7 @@
 
 Commands and replies are messages of its schema, each with its length as a varint before it. Fields
 have the same names there as in :mod:`orchestra.dialects.centrifuge.schema`, so one is made of the
-other by way of dictionaries.
+other by going through them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from orchestra.dialects.centrifuge.schema import (
     Reply,
 )
 from orchestra.message import Content, Entry
-
 
 _PONG = Command()
 
@@ -87,7 +86,7 @@ class ProtobufCodec:
 
     def encode(self, reply: Reply) -> bytes:
         """Write a reply, without its length."""
-        written: bytes = self._schema.Reply(**_written(reply)).SerializeToString()
+        written: bytes = _write(reply, self._schema.Reply()).SerializeToString()
         return written
 
     def publications(
@@ -137,7 +136,7 @@ class ProtobufCodec:
         return b"".join(parts)
 
     def _client_info(self, info: ClientInfo) -> Any:
-        return self._schema.ClientInfo(**_written(info))
+        return _write(info, self._schema.ClientInfo())
 
 
 def _data(payload: bytes, is_binary: bool) -> bytes:
@@ -157,21 +156,24 @@ def _plain(value: Any) -> Any:
     return _read(value) if hasattr(value, "ListFields") else value
 
 
-def _written(struct: Struct) -> dict[str, Any]:
-    found = ((name, getattr(struct, name)) for name in struct.__struct_fields__)
-    return {name: _protobuf(value) for name, value in found if value is not None}
-
-
-def _protobuf(value: Any) -> Any:
-    if isinstance(value, Struct):
-        return _written(value)
-    if isinstance(value, Raw):
-        return bytes(value)
-    if isinstance(value, dict):
-        return {key: _protobuf(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_protobuf(item) for item in value]
-    return value
+def _write(struct: Struct, message: Any) -> Any:
+    # Into the message that is there: not every release makes one of dictionaries in dictionaries.
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, Struct):
+            part = getattr(message, name)
+            part.SetInParent()  # even if it is empty
+            _write(value, part)
+        elif isinstance(value, dict):
+            parts = getattr(message, name)
+            for key, item in value.items():
+                _write(item, parts[key])
+        elif isinstance(value, list):
+            for item in value:
+                _write(item, getattr(message, name).add())
+        elif value is not None:
+            setattr(message, name, bytes(value) if isinstance(value, Raw) else value)
+    return message
 
 
 def _length(frame: bytes, at: int) -> tuple[int, int]:
