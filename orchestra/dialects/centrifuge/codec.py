@@ -12,6 +12,8 @@ from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from orchestra.dialects.centrifuge.content import (
+    LINE_FEED,
+    Publishers,
     content_of_json,
     info_of,
     json_of,
@@ -20,6 +22,7 @@ from orchestra.dialects.centrifuge.content import (
 )
 from orchestra.dialects.centrifuge.schema import (
     BadCommandError,
+    ClientInfo,
     Command,
     Join,
     Leave,
@@ -30,10 +33,13 @@ from orchestra.dialects.centrifuge.schema import (
 from orchestra.message import Content, Entry
 from orchestra.presence import Move
 
-__all__ = ["JSON", "MAX_COMMANDS", "BadCommandError", "Codec", "JSONCodec", "push_of"]
+__all__ = ["JSON", "BadCommandError", "Codec"]
 
 MAX_COMMANDS = 4096
 """How many commands a frame may have: who comes back to many channels asks for all at once."""
+
+TOO_MANY = f"a frame may have at most {MAX_COMMANDS} commands"
+"""What a client is told that sends more."""
 
 
 class Codec(Protocol):
@@ -93,6 +99,9 @@ def push_of(channel: str, entry: Entry) -> Reply:
     return Reply(push=Push(channel, leave=Leave(info)))
 
 
+_AFTER = b',"offset":'  # what comes behind the data, and who it is from
+
+
 class JSONCodec:
     """The protocol in JSON."""
 
@@ -103,16 +112,20 @@ class JSONCodec:
     def __init__(self) -> None:
         self._decode = Decoder(Command).decode
         self._encode = Encoder().encode
+        self._publishers = Publishers(self._after)
 
     def decode(self, frame: bytes) -> list[Command]:
         """Read the commands, each on a line. Blank lines are nothing."""
-        if frame.count(b"\n") >= MAX_COMMANDS:
-            raise BadCommandError(f"a frame may have at most {MAX_COMMANDS} commands")
+        lines: Sequence[bytes] = (frame,)
+        if LINE_FEED in frame:
+            if frame.count(b"\n") >= MAX_COMMANDS:
+                raise BadCommandError(TOO_MANY)
+            lines = frame.split(b"\n")
         decode = self._decode
         try:
-            return [decode(line) for line in frame.split(b"\n") if line and not line.isspace()]
+            return [decode(line) for line in lines if line and not line.isspace()]
         except ValidationError as error:
-            raise BadCommandError(_described(error)) from None
+            raise BadCommandError.about(error) from None
         except DecodeError:
             raise BadCommandError("a command must be valid JSON on one line") from None
         except UnicodeDecodeError:
@@ -122,18 +135,24 @@ class JSONCodec:
 
     def encode(self, reply: Reply) -> bytes:
         """Write a reply on one line."""
-        written = self._encode(reply)
-        # What is raw may have been written on several.
-        return one_line(written) if b"\n" in written or b"\r" in written else written
+        return one_line(self._encode(reply))  # what is raw may have been written on several
 
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
     ) -> list[bytes]:
         """Messages as replies, put together from parts that are the same for many."""
-        return [
-            self.encode(Reply(push=Push(channel, self.publication(entry, offset))))
-            for entry, offset in zip(entries, offsets, strict=True)
-        ]
+        before = b'{"push":{"channel":%b,"pub":{"data":' % self._encode(channel)
+        info = self._publishers.info
+        replies: list[bytes] = []
+        add = replies.append
+        for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
+            data = json_of(payload, is_binary)
+            after = _AFTER if publisher is None else info(publisher)
+            add(b"%b%b%b%d}}}" % (before, data, after, offset))
+        return replies
+
+    def _after(self, info: ClientInfo) -> bytes:
+        return b',"info":%b%b' % (self._encode(info), _AFTER)
 
     def publication(self, entry: Entry, offset: int) -> Publication:
         """A message with its JSON."""
@@ -152,13 +171,6 @@ class JSONCodec:
     def join(self, replies: Sequence[bytes]) -> bytes:
         """The replies with an end of line between them."""
         return b"\n".join(replies)
-
-
-def _described(error: ValidationError) -> str:
-    # What msgspec says has the types and the bounds, and no values or keys that were sent.
-    what, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
-    return f"{field or 'a command'}: {what[:1].lower()}{what[1:]}"
 
 
 JSON: Codec = JSONCodec()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, ValidationError
 
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
 
@@ -26,6 +26,16 @@ Limit = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 class BadCommandError(ValueError):
     """What a client sent is no command. The text repeats nothing of it."""
+
+    @classmethod
+    def about(cls, error: ValidationError) -> BadCommandError:
+        """Which field of a command is wrong, and what is allowed.
+
+        What msgspec says has the types and the bounds, and no values or keys that were sent.
+        """
+        what, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".")
+        return cls(f"{field or 'a command'}: {what[:1].lower()}{what[1:]}")
 
 
 class _Spoken(Struct, frozen=True, omit_defaults=True, gc=False):
