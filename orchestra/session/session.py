@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from math import ceil
 
 from msgspec.structs import replace
@@ -109,7 +110,7 @@ class Session(Client):
         self._allowances: dict[ChannelSettings, TokenBucket | None] = {}
         self._is_working = self._has_turn = self._is_waiting = False
         self._held = 0  # for how many reasons nothing is to be performed
-        self._is_silent = False  # since the last ping
+        self._heard_at = 0.0
         self._is_refused = self._is_over = False
 
     def begin(self) -> None:
@@ -136,7 +137,7 @@ class Session(Client):
         except BadCommandError as error:
             self.disconnect(replace(codes.BAD_FRAME, reason=str(error)))
             return
-        self._is_silent = False
+        self._heard_at = self.factory.reactor.seconds()
         self._commands.extend(commands)
         self._work()
 
@@ -341,7 +342,7 @@ class Session(Client):
                     self.subscriptions[name] = self.subscriptions.pop(name)
                 return
             subscription.resume()
-        self._is_silent = False  # it reads
+        self._heard_at = self.factory.reactor.seconds()  # it reads
         self._work()
 
     def missed(self, subscription: Subscription, missed: int | None) -> None:
@@ -474,19 +475,19 @@ class Session(Client):
             )
 
     def _send_ping(self) -> None:
-        # Who has not read what was sent before has not to read this: reading is life enough.
+        # Who has not read what was sent before need not read this: reading is life enough.
         if not self._outflow.full:
-            self.write(self.frame([self.codec.ping]))
-        self._is_silent = True
+            self.write(self.frame([self.codec.encode(Reply())]))
         if self.factory.autoPingTimeout:
+            now = self.factory.reactor.seconds()
             self._pong_timer = self.factory.timers.call_later(
-                self.factory.autoPingTimeout, self._look_for_life
+                self.factory.autoPingTimeout, partial(self._look_for_life, now)
             )
         self._set_ping()
 
-    def _look_for_life(self) -> None:
+    def _look_for_life(self, since: float) -> None:
         # Of one that is held nothing is read, and so no answer either.
-        if self._is_silent and not (self._is_waiting or self._held):
+        if self._heard_at < since and not (self._is_waiting or self._held):
             self.disconnect(codes.NO_PONG)
 
     def _stop_timers(self) -> None:
