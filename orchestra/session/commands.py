@@ -73,6 +73,8 @@ async def answer(session: Session, command: Command, name: str) -> None:
         result = await COMMANDS[name](session, getattr(command, name))
         if command.id and not session.is_gone:
             session.reply(session.codec.encode(Reply(id=command.id, **{name: result})))
+    except CancelledError:  # it has left before it was decided
+        pass
     except Exception as error:
         if not session.is_gone:
             session.refuse(command.id, error)
@@ -106,7 +108,10 @@ async def connect(session: Session, request: ConnectRequest) -> ConnectResult:
     subs = {}
     for subscription in grant.subscriptions:
         wishes = Wishes.of(request.subs.get(subscription.channel))
-        subs[subscription.channel] = subscribe_unasked(session, subscription, wishes)
+        try:
+            subs[subscription.channel] = subscribe_unasked(session, subscription, wishes)
+        except RefusedError as error:  # there is no place in it
+            factory.activity.refused(session.peer, error.status, str(error), error.kind)
     return ConnectResult(
         client=session.client_id,
         expires=expires,

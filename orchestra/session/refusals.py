@@ -48,4 +48,6 @@ def told_of(error: Exception) -> Error | None:
         return codes.UNRECOVERABLE_POSITION
     if isinstance(error, BadCommandError):
         return replace(codes.BAD_REQUEST, message=str(error))
+    if isinstance(error, LostPositionError):
+        return codes.UNRECOVERABLE_POSITION
     return None

@@ -348,7 +348,7 @@ class Session(Client):
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
         self.factory.activity.missed(self.peer, subscription.channel, missed)
-        if subscription.is_positioned:
+        if subscription.is_positioned and self._farewell is None:
             self.drop(subscription, codes.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
@@ -356,11 +356,13 @@ class Session(Client):
         self._forget(subscription)
         self.factory.activity.evicted(self.peer, subscription.channel, missed)
         self.close(close_codes.SLOW_READER)
+        self._end_if_finished()
 
     def failed(self, subscription: Subscription) -> None:
         """What a channel has cannot be put to the client."""
         self._forget(subscription)
         self.close(close_codes.INTERNAL_ERROR)
+        self._end_if_finished()
 
     def finished(self, subscription: Subscription) -> None:
         """A subscription has read all that it was to read before the farewell."""
@@ -380,6 +382,7 @@ class Session(Client):
     def _forget(self, subscription: Subscription) -> None:
         if self.subscriptions.get(subscription.channel) is subscription:
             del self.subscriptions[subscription.channel]
+        self._finishing.discard(subscription)
 
     # Its life.
 
@@ -501,11 +504,10 @@ class Session(Client):
 
     def give_up(self) -> None:
         """Close the connection of a client that does not read."""
-        for subscription in tuple(self.subscriptions.values()):
-            subscription.leave()
-        self.subscriptions.clear()
-        self.factory.activity.evicted(self.peer, "", 0)
+        self.stop_listening()
+        self.factory.activity.evicted(self.peer, self.listens_to, 0)
         self.close(close_codes.SLOW_READER)
+        self._end_if_finished()
 
     def close(self, close: Close) -> None:
         """Close the connection once the client has been sent all that was published so far."""
