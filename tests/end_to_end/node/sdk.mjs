@@ -8,8 +8,9 @@
 //            name of one of its methods, or of what it has.
 //   args     the arguments.
 //
-// In the options of a client: binary, to speak protobuf; tokens, which getToken gives one after
-// the other, and null in the place of one that it cannot give; compress, to offer compression.
+// In the options of a client: binary, to speak protobuf; compress, to offer compression; tokens,
+// which getToken gives one after the other, and null in the place of one that it cannot give. In
+// those of a subscription: tokens; state, to have getState, which takes the newest position.
 //
 // Prints one object of JSON a line: {id, result}, {id, error}, or, of whatever happens,
 // {client, channel, event, context}.
@@ -70,8 +71,15 @@ function giver(tokens, client, channel) {
   };
 }
 
-function prepared({ tokens, ...options }, client, channel) {
-  return tokens ? { ...options, getToken: giver(tokens, client, channel) } : options;
+function prepared({ tokens, state, ...options }, client, channel) {
+  if (tokens) options.getToken = giver(tokens, client, channel);
+  if (state)
+    options.getState = async () => {
+      print({ client, channel, event: "state", context: {} });
+      const { offset, epoch } = await clients[client].history(channel, { limit: 0 });
+      return { offset, epoch };
+    };
+  return options;
 }
 
 function make({ client, channel, args }) {
