@@ -14,6 +14,7 @@ from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS
 from orchestra.dialects.centrifuge.codes import (
     INTERNAL,
     SHUTDOWN,
+    UNAUTHORIZED,
     UNSUBSCRIBED_BY_SERVER,
 )
 from orchestra.dialects.centrifuge.schema import (
@@ -198,6 +199,7 @@ def test_whatever_is_sent_is_commands_or_bad(frame: bytes) -> None:
         (Reply(), {}),
         (Reply(1, publish=PublishResult()), {"id": 1, "publish": {}}),
         (Reply(1, unsubscribe=UnsubscribeResult()), {"id": 1, "unsubscribe": {}}),
+        (Reply(1, UNAUTHORIZED), {"id": 1, "error": {"code": 101, "message": "unauthorized"}}),
         (Reply(1, ping=PingResult()), {"id": 1, "ping": {}}),
         (Reply(1, subscribe=SubscribeResult()), {"id": 1, "subscribe": {}}),
         (
