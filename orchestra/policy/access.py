@@ -45,9 +45,6 @@ class AccessRequest:
     headers: Mapping[str, str] = field(repr=False)
     """Of the request, by their names in lower case."""
 
-    token: str | None = field(default=None, repr=False)
-    data: Any = field(default=None, repr=False)
-
     def query(self, name: str) -> str | None:
         """A value in the query of the URL; ``None`` if there is none."""
         _, _, query = self.uri.partition("?")
@@ -149,9 +146,6 @@ class Access:
         if grant is _WITH_API_KEY or self.policy is None or self.policy.subscribe is None:
             return None
         return self._decision(self.policy.subscribe(grant, channel))
-
-    def subscription(self, grant: Grant, channel: str, token: str) -> Any:
-        raise RefusedError(403, "no")
 
     def publish(self, grant: Grant, channel: str, content: Content) -> Deferred[None] | None:
         """Make sure that a message may be played, for which the grant does not say all.

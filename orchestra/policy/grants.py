@@ -59,14 +59,6 @@ _ROOM = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSubscription:
-    channel: str
-    data: Any = None
-    recoverable: bool = True
-    join_leave: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Grant:
     """Who somebody is, and what that allows.
 
@@ -85,8 +77,6 @@ class Grant:
     capabilities: tuple[Capability, ...] | None = None
     """What is allowed. Of those that cover a channel the first one counts alone; where none does,
     nothing is. ``None`` allows everything everywhere."""
-
-    subscriptions: tuple[ServerSubscription, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.identity is None or isinstance(self.identity, str)):
