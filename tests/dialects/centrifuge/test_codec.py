@@ -14,6 +14,7 @@ from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS
 from orchestra.dialects.centrifuge.codes import (
     INTERNAL,
     SHUTDOWN,
+    UNAUTHORIZED,
     UNSUBSCRIBED_BY_SERVER,
 )
 from orchestra.dialects.centrifuge.schema import (
@@ -98,7 +99,7 @@ def test_commands_are_read() -> None:
         {"x": SubscribeRequest(offset=3)},
     )
     assert others == [
-        Command(2, subscribe=SubscribeRequest("♪", recover=True, epoch="e")),
+        Command(2, subscribe=SubscribeRequest("♪", recover=True, epoch="e", flag=1)),
         Command(3, history=HistoryRequest("x", -1, StreamPosition(7))),
         Command(4, ping=PingRequest()),
     ]
@@ -198,6 +199,7 @@ def test_whatever_is_sent_is_commands_or_bad(frame: bytes) -> None:
         (Reply(), {}),
         (Reply(1, publish=PublishResult()), {"id": 1, "publish": {}}),
         (Reply(1, unsubscribe=UnsubscribeResult()), {"id": 1, "unsubscribe": {}}),
+        (Reply(1, UNAUTHORIZED), {"id": 1, "error": {"code": 101, "message": "unauthorized"}}),
         (Reply(1, ping=PingResult()), {"id": 1, "ping": {}}),
         (Reply(1, subscribe=SubscribeResult()), {"id": 1, "subscribe": {}}),
         (
