@@ -119,7 +119,7 @@ class ChannelClient(Client):
     # What the server API asks for.
 
     def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
-        """Close the connection, if it is its channel: there is no other that it could go on with."""
+        """Close the connection, if the channel is its own: there is no other to go on with."""
         if channel != self.target.channel:
             return False
         self.close(refused(403, reason))
