@@ -245,16 +245,25 @@ class ServerApi:
             _refuse_field(field, getattr(request, field))
         override = request.override or Override()
         recovery, moves = override.force_recovery, override.force_push_join_leave
-        subscription = ServerSubscription(
-            _channel(request.channel),
-            data=_value(request.data),
-            recoverable=recovery is None or recovery.value,
-            join_leave=moves is not None and moves.value,
-        )
+        try:
+            subscription = ServerSubscription(
+                request.channel,
+                data=_value(request.data),
+                recoverable=recovery is None or recovery.value,
+                join_leave=moves is not None and moves.value,
+            )
+        except ValueError as error:
+            raise FailedError(BAD_REQUEST.code, str(error)) from None
         since = request.recover_since
         place = None if since is None else Position(since.epoch, since.offset)
+        refusal = None
         for client in self._clients(request):
-            client.subscribe(subscription, place)
+            try:
+                client.subscribe(subscription, place)
+            except RefusedError as error:  # which is of this one, and not of the others
+                refusal = error
+        if refusal is not None:
+            raise refusal
         return {}
 
     def unsubscribe(self, peer: str, request: UnsubscribeRequest) -> dict[str, Any]:

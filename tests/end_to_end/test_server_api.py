@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import centrifuge
 import pytest
 from cent import (
     AsyncClient,
@@ -34,6 +35,7 @@ from cent import (
     SubscribeRequest,
     UnsubscribeRequest,
 )
+from centrifuge import ClientEventHandler
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -261,6 +263,62 @@ def test_who_has_no_key(guarded: Server, server: Server, curl: Curl) -> None:
     assert (bad.status, bad.headers["www-authenticate"]) == (401, "apikey")
     none = curl.post(server.http("/api/publish"), body, "-H", f"X-API-Key: {API_KEY}")
     assert (none.status, b"--api-key-file" in none.body) == (404, True)
+
+
+def test_an_sdk(guarded: Server) -> None:
+    """A client of many channels is subscribed, told of what is published, unsubscribed and seen
+    off, each with the words that it understands; and it is known as what it is."""
+    said: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+
+    class Events(ClientEventHandler):
+        async def on_subscribed(self, ctx: Any) -> None:
+            await said.put(("subscribed", ctx.channel, ctx.data))
+
+        async def on_publication(self, ctx: Any) -> None:
+            await said.put(("publication", ctx.channel, ctx.pub.data, ctx.pub.offset))
+
+        async def on_unsubscribed(self, ctx: Any) -> None:
+            await said.put(("unsubscribed", ctx.channel))
+
+        async def on_disconnected(self, ctx: Any) -> None:
+            await said.put(("disconnected", ctx.code, ctx.reason))
+
+    async def hear() -> tuple[Any, ...]:
+        return await asyncio.wait_for(said.get(), PATIENCE)
+
+    async def play() -> None:
+        api = AsyncClient(guarded.http("/api"), api_key=API_KEY, timeout=PATIENCE)
+        url = guarded.url("/connection/websocket")
+        ann = centrifuge.Client(url, events=Events(), token=token(sub="sdk", info={"a": 1}))
+        try:
+            await ann.connect()
+            await ann.ready(PATIENCE)
+            subscribe = SubscribeRequest(user="sdk", channel="sdk", data={"part": "horn"})
+            await api.subscribe(subscribe)
+            assert await hear() == ("subscribed", "sdk", {"part": "horn"})
+            first = await api.publish(PublishRequest(channel="sdk", data={"n": [1]}))
+            assert await hear() == ("publication", "sdk", {"n": [1]}, 1)
+            await api.publish(PublishRequest(channel="sdk", data="two"))
+            assert await hear() == ("publication", "sdk", "two", 2)
+            (info,) = (await api.presence(PresenceRequest(channel="sdk"))).presence.values()
+            assert (info.user, info.conn_info) == ("sdk", {"a": 1})
+            await api.unsubscribe(UnsubscribeRequest(user="sdk", channel="sdk"))
+            assert await hear() == ("unsubscribed", "sdk")
+            stats = await api.presence_stats(PresenceStatsRequest(channel="sdk"))
+            assert stats.num_clients == 0
+            subscribe.recover_since = StreamPosition(offset=1, epoch=first.epoch)
+            await api.subscribe(subscribe)
+            assert await hear() == ("subscribed", "sdk", {"part": "horn"})
+            assert await hear() == ("publication", "sdk", "two", 2)
+            await api.refresh(RefreshRequest(user="sdk", expire_at=2**33))
+            bye = Disconnect(code=4500, reason="the concert is over")
+            await api.disconnect(DisconnectRequest(user="sdk", disconnect=bye))
+            assert await hear() == ("disconnected", 4500, "the concert is over")
+        finally:
+            await ann.disconnect()
+            await api._session.close()
+
+    asyncio.run(play())
 
 
 class Reading:

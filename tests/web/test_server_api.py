@@ -16,6 +16,7 @@ from orchestra.history import Retention
 from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.grants import Grant, ServerSubscription
 from orchestra.position import Position
+from orchestra.refusal import RefusedError
 from orchestra.settings import ChannelSettings
 from orchestra.web.api_methods import MAX_CHANNELS, METHODS
 from orchestra.web.server_api import LEAST_BODY, SLICE, ServerApiResource
@@ -508,6 +509,30 @@ def test_a_session_is_told(factory: OrchestraFactory, monkeypatch: pytest.Monkey
         ("refresh", 0.0),
         ("close", (3000, "", None)),
     ]
+
+
+def test_one_that_has_no_place_keeps_no_other_out(
+    factory: OrchestraFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a user's clients are subscribed that can be, and it is said that one was not."""
+    full, session = Session(), Session()
+    full.subscribe = lambda *_: refuse()  # type: ignore[attr-defined]
+    monkeypatch.setattr(factory, "clients_of", lambda user: [full, session, full])
+
+    def refuse() -> None:
+        raise RefusedError(503, "the channel is full")
+
+    found = error(factory, "subscribe", user="ann", channel="strings")
+    assert found == (100, "the channel is full")
+    assert session.asked == [("subscribe", ServerSubscription("strings"), None)]
+
+
+@pytest.mark.parametrize("data", [b"[" * 900 + b"]" * 900, b"1e400"])
+def test_data_that_no_client_can_be_told(factory: OrchestraFactory, data: bytes) -> None:
+    """Is an error, as is a channel that cannot be."""
+    body = b'{"user": "ann", "channel": "main", "data": %b}' % data
+    assert ask(factory, "subscribe", body).json["error"]["code"] == 107
+    assert error(factory, "subscribe", user="ann", channel="")[0] == 107
 
 
 @pytest.mark.parametrize(
