@@ -85,3 +85,27 @@ def test_an_sdk_that_was_too_slow(node_folder: Path, tmp_path: Path, way: str) -
             assert subscription.hear() == ["after"]
         assert server.stop() == 0
     assert "Traceback" not in server.text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_sdk_that_skips(node_folder: Path, tmp_path: Path, way: str) -> None:
+    """Where slow readers skip what they missed, an SDK is told of that: it is unsubscribed (2500)
+    and subscribes again by itself, not recovered, on the same connection."""
+    with serving(tmp_path, "--slow-reader=skip") as server, running(node_folder) as node:
+        sdk = node.connected(server, way)
+        subscription = sdk.subscribe("skipping", recoverable=True)
+        assert subscription.wait("subscribing")["code"] == 0
+        with server.connect("/skipping") as player:
+            node.process.send_signal(signal.SIGSTOP)
+            play(player, 0, MUCH)
+            node.process.send_signal(signal.SIGCONT)
+            assert subscription.wait("subscribing")["code"] == 2500
+            back = subscription.wait("subscribed")
+            assert (back["wasRecovering"], back["recovered"]) == (True, False)
+            heard = [publication["data"][0] for publication in subscription.so_far("publication")]
+            assert heard == list(range(len(heard)))
+            player.send("after")
+            assert subscription.hear() == ["after"]
+        assert len(sdk.so_far("connecting")) == 1
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
