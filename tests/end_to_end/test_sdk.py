@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.sdk import PROTOBUF, WAYS, WEBSOCKET, Node, Sdk, SdkError
-from tests.end_to_end.server import PATIENCE, Server
+from tests.end_to_end.server import PATIENCE, Server, serving
 
 AWKWARD: list[Any] = [
     {"note": "hello"},
@@ -234,3 +235,24 @@ def test_who_has_unsubscribed_hears_nothing_more(node: Node, server: Server, way
         two.do("publish", "heard")
         assert two.hear() == ["heard"]
         assert one.so_far("publication") == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_messages_are_compressed(node: Node, tmp_path: Path, way: str) -> None:
+    """Those who offer it and those who do not hear the same, together with plain clients."""
+    with serving(tmp_path, "--compress") as server, server.connect("/compressed") as plain:
+        clients = [node.connected(server, way, compress=compress) for compress in (True, False)]
+        subscriptions = [client.subscribe("compressed") for client in clients]
+        data = [*AWKWARD, "x" * 1_000_000, list(range(10_000))]
+        for player in clients:
+            for value in data:
+                player.do("publish", "compressed", value)
+        for subscription in subscriptions:
+            assert subscription.hear(2 * len(data)) == data * 2
+        texts = [plain.recv(timeout=PATIENCE) for _ in data * 2]
+        assert texts[0] == 'Echo: {"note":"hello"}'
+        assert texts == texts[: len(data)] * 2
+        for client in clients:
+            client.do("disconnect")
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
