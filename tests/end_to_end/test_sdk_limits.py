@@ -109,10 +109,13 @@ def test_limits(node: Node, strict: Server) -> None:
 
 
 def test_what_there_is_not(node: Node, server: Server) -> None:
-    """A method that nobody has registered is not available (108)."""
+    """A method that nobody has registered is not available (108). Whoever sends what nobody takes
+    is closed, since that has no reply (3508)."""
     sdk = node.connected(server)
     assert refused(sdk, "rpc", "sing", {}) == 108
-    sdk.do("disconnect")
+    assert sdk.state == "connected"
+    sdk.do("send", {})
+    assert sdk.wait("disconnected")["code"] == 3508
 
 
 def test_a_channel_twice(server: Server) -> None:
