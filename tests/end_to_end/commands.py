@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,9 +53,15 @@ class Speaker:
     def closed(self) -> tuple[int, str]:
         """Wait until the server closes, and return the code and the reason."""
         with pytest.raises(ConnectionClosed) as closed:
-            deque(iter(self.hear, None), maxlen=0)
+            self._hear_all()
         assert closed.value.rcvd is not None
         return closed.value.rcvd.code, closed.value.rcvd.reason
+
+    def _hear_all(self) -> None:
+        # Though there are pings, it has an end.
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            self.hear()
 
 
 @contextmanager
