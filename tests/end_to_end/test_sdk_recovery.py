@@ -71,7 +71,9 @@ def test_a_proxy_is_killed(node: Node, server: Server, tmp_path: Path, kind: str
             before = [heard(subscription, 50) for subscription in subscriptions]
             proxy.kill()
             proxy.start()
-            assert [recovered(subscription) for subscription in subscriptions] == [True, True]
+            assert [recovered(subscription) for subscription in subscriptions] == [True] * len(
+                WAYS
+            )
             count = stop()
         for data, subscription in zip(before, subscriptions, strict=True):
             assert data + heard(subscription, count - 50) == list(range(count))
@@ -119,36 +121,38 @@ def test_a_state_of_ones_own(node: Node, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
-def test_the_server_is_restarted(node: Node, tmp_path: Path, way: str, is_killed: bool) -> None:
+def test_the_server_is_restarted(node: Node, tmp_path: Path, is_killed: bool) -> None:
     """The SDK comes back by itself. It is told that it may have missed something, since nobody
     can know; nothing comes twice, and what is played after that it hears."""
     with serving(tmp_path) as first, relaying(first) as relay:
-        sdk = node.connected(relay, way)
-        subscription = sdk.subscribe("restarted", recoverable=True)
+        clients = [node.connected(relay, way) for way in WAYS]
+        subscriptions = [client.subscribe("restarted", recoverable=True) for client in clients]
         player = node.connected(first)
         for number in range(2000):
             player.order("publish", "restarted", number)
-        before = heard(subscription, 50)
+        before = [heard(subscription, 50) for subscription in subscriptions]
         first.stop(signal.SIGKILL if is_killed else signal.SIGTERM)
-        assert sdk.wait("connecting")["code"] == 0
-        cut = sdk.wait("connecting")
-        assert (cut["code"], cut["reason"]) == (
-            (1, "transport closed") if is_killed else (3001, "shutdown")
-        )
+        for client in clients:
+            assert client.wait("connecting")["code"] == 0
+            cut = client.wait("connecting")
+            assert (cut["code"], cut["reason"]) == (
+                (1, "transport closed") if is_killed else (3001, "shutdown")
+            )
         with serving(tmp_path) as second:
             play(second, "restarted", "between")
             relay.target = second
-            assert not recovered(subscription)
-            before += [publication["data"] for publication in subscription.so_far("publication")]
-            assert before == list(range(len(before)))
+            for subscription, data in zip(subscriptions, before, strict=True):
+                assert not recovered(subscription)
+                data += [publication["data"] for publication in subscription.so_far("publication")]
+                assert data == list(range(len(data)))
             play(second, "restarted", "after", "and so on")
-            assert heard(subscription, 2) == ["after", "and so on"]
-            assert subscription.so_far("publication") == []
-            sdk.do("disconnect")
+            for subscription in subscriptions:
+                assert heard(subscription, 2) == ["after", "and so on"]
+                assert subscription.so_far("publication") == []
+            for client in (*clients, player):
+                client.do("disconnect")
             assert second.stop() == 0
-        player.do("disconnect")
 
 
 def test_a_subscription_is_kept_from_the_beginning(node: Node, server: Server) -> None:

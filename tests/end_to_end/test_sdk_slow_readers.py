@@ -11,8 +11,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.system import memory
 from tests.end_to_end.commands import PATH, Speaker
-from tests.end_to_end.sdk import WAYS, running
-from tests.end_to_end.server import PATIENCE, serving
+from tests.end_to_end.sdk import WAYS, Node, Sdk, Subscription, running
+from tests.end_to_end.server import PATIENCE, Server, serving
 from tests.end_to_end.test_slow_readers import BEHIND, SIZE, open_tcp
 
 MIB = 1024 * 1024
@@ -63,49 +63,53 @@ def test_who_stops_reading(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert "Traceback" not in server.text
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_sdk_that_was_too_slow(node_folder: Path, tmp_path: Path, way: str) -> None:
+def halt(node: Node, server: Server, clients: list[Sdk]) -> list[Subscription]:
+    """Have all clients listen to a channel, and halt their process while too much is played."""
+    subscriptions = [client.subscribe("halted", recoverable=True) for client in clients]
+    with server.connect("/halted") as player:
+        node.process.send_signal(signal.SIGSTOP)
+        play(player, 0, MUCH)
+        node.process.send_signal(signal.SIGCONT)
+    return subscriptions
+
+
+def go_on(server: Server, subscriptions: list[Subscription]) -> None:
+    """See that each subscription is told that it has missed something, and goes on."""
+    for subscription in subscriptions:
+        back = subscription.wait("subscribed")
+        assert (back["wasRecovering"], back["recovered"]) == (True, False)
+        heard = [publication["data"][0] for publication in subscription.so_far("publication")]
+        assert heard == list(range(len(heard)))
+    with server.connect("/halted") as player:
+        player.send("after")
+    for subscription in subscriptions:
+        assert subscription.hear() == ["after"]
+
+
+def test_an_sdk_that_was_too_slow(node_folder: Path, tmp_path: Path) -> None:
     """Its process halted, it is closed; it comes back by itself, is told that it was not
     recovered, and hears what comes after that."""
     with serving(tmp_path, "--close-timeout=60") as server, running(node_folder) as node:
-        sdk = node.connected(server, way)
-        subscription = sdk.subscribe("halted", recoverable=True)
-        with server.connect("/halted") as player:
-            node.process.send_signal(signal.SIGSTOP)
-            play(player, 0, MUCH)
-            server.wait_for("was too slow")
-            node.process.send_signal(signal.SIGCONT)
-            assert sdk.wait("connecting")["code"] == 0
-            assert sdk.wait("connecting")["code"] == 3008
-            back = subscription.wait("subscribed")
-            assert (back["wasRecovering"], back["recovered"]) == (True, False)
-            heard = [publication["data"][0] for publication in subscription.so_far("publication")]
-            assert heard == list(range(len(heard)))
-            player.send("after")
-            assert subscription.hear() == ["after"]
+        clients = [node.connected(server, way) for way in WAYS]
+        subscriptions = halt(node, server, clients)
+        for client in clients:
+            assert client.wait("connecting")["code"] == 0
+            assert client.wait("connecting")["code"] == 3008
+        go_on(server, subscriptions)
         assert server.stop() == 0
     assert "Traceback" not in server.text
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_sdk_that_skips(node_folder: Path, tmp_path: Path, way: str) -> None:
+def test_an_sdk_that_skips(node_folder: Path, tmp_path: Path) -> None:
     """Where slow readers skip what they missed, an SDK is told of that: it is unsubscribed (2500)
     and subscribes again by itself, not recovered, on the same connection."""
     with serving(tmp_path, "--slow-reader=skip") as server, running(node_folder) as node:
-        sdk = node.connected(server, way)
-        subscription = sdk.subscribe("skipping", recoverable=True)
-        assert subscription.wait("subscribing")["code"] == 0
-        with server.connect("/skipping") as player:
-            node.process.send_signal(signal.SIGSTOP)
-            play(player, 0, MUCH)
-            node.process.send_signal(signal.SIGCONT)
+        clients = [node.connected(server, way) for way in WAYS]
+        subscriptions = halt(node, server, clients)
+        for subscription in subscriptions:
+            assert subscription.wait("subscribing")["code"] == 0
             assert subscription.wait("subscribing")["code"] == 2500
-            back = subscription.wait("subscribed")
-            assert (back["wasRecovering"], back["recovered"]) == (True, False)
-            heard = [publication["data"][0] for publication in subscription.so_far("publication")]
-            assert heard == list(range(len(heard)))
-            player.send("after")
-            assert subscription.hear() == ["after"]
-        assert len(sdk.so_far("connecting")) == 1
+        go_on(server, subscriptions)
+        assert [len(client.so_far("connecting")) for client in clients] == [1] * len(WAYS)
         assert server.stop() == 0
     assert "Traceback" not in server.text

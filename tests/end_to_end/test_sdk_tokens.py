@@ -47,26 +47,29 @@ NOWHERE: dict[str, Any] = {"caps": []}
 """What a token says that allows nothing."""
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_tokens_are_refreshed(node: Node, server: Server, way: str) -> None:
+def test_tokens_are_refreshed(node: Node, server: Server) -> None:
     """Those of the connection and of a subscription: getToken is asked, and both go on without
     an interruption after the first ones would have expired."""
-    channel = f"refreshed-{way}"
-    sdk = node.new(server, way, token=expiring(), tokens=[expiring(3600)])
-    sdk.connect()
-    tokens = [for_channel(channel)]
-    subscription = sdk.subscribe(channel, token=for_channel(channel, SOON), tokens=tokens)
+    clients, subscriptions = [], []
+    for way in WAYS:
+        client = node.new(server, way, token=expiring(), tokens=[expiring(3600)])
+        client.connect()
+        tokens = [for_channel("refreshed")]
+        soon = for_channel("refreshed", SOON)
+        subscriptions.append(client.subscribe("refreshed", token=soon, tokens=tokens))
+        clients.append(client)
     start = time.monotonic()
-    sdk.wait("token")
-    subscription.wait("token")
+    for part in (*clients, *subscriptions):
+        part.wait("token")
     assert time.monotonic() - start < SOON - 1
-    time.sleep(max(0.0, start + SOON + 0.5 - time.monotonic()))
-    sdk.do("publish", channel, "still here")
-    assert subscription.hear() == ["still here"]
-    assert [context["code"] for context in sdk.so_far("connecting")] == [0]
-    assert [context["code"] for context in subscription.so_far("subscribing")] == [0]
-    assert subscription.so_far("unsubscribed") == sdk.so_far("error") == []
-    sdk.do("disconnect")
+    time.sleep(start + SOON + 0.5 - time.monotonic())
+    clients[0].do("publish", "refreshed", "still here")
+    for client, subscription in zip(clients, subscriptions, strict=True):
+        assert subscription.hear() == ["still here"]
+        assert [context["code"] for context in client.so_far("connecting")] == [0]
+        assert [context["code"] for context in subscription.so_far("subscribing")] == [0]
+        assert subscription.so_far("unsubscribed") == client.so_far("error") == []
+        client.do("disconnect")
 
 
 def test_tokens_that_are_not_refreshed(server: Server) -> None:
