@@ -44,6 +44,7 @@ from orchestra.websocket.factory import (
     HANDSHAKE_TIMEOUT,
     MAX_BUFFERED,
     MAX_MESSAGE_SIZE,
+    MAX_SUBSCRIPTIONS,
     PING_INTERVAL,
     PING_TIMEOUT,
 )
@@ -93,6 +94,12 @@ class Options(UsageOptions):
             "clients at the same time; 0 for as many as files can be open",
         ],
         ["max-connections-per-address", None, 0, "clients of one address; 0: any number"],
+        [
+            "max-subscriptions",
+            None,
+            MAX_SUBSCRIPTIONS,
+            "channels that a client of an SDK may listen to; 0: any number",
+        ],
         ["max-message-rate", None, 0, "messages a second that a client may send; 0: any number"],
         [
             "message-burst",

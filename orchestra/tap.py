@@ -40,6 +40,7 @@ def makeService(options: Options) -> IService:
         origins=options["origin"] or [SAME],
         trusted_proxies=options["trusted-proxy"],
         max_connections_per_address=options["max-connections-per-address"],
+        max_subscriptions=options["max-subscriptions"],
         max_message_rate=options["max-message-rate"],
         message_burst=options["message-burst"],
         handshake_timeout=options["handshake-timeout"],

@@ -165,6 +165,7 @@ OPTIONS: dict[str, Check] = {
     "port": number(0, 65535),
     "listen": each(lambda _: None, "a Twisted endpoint string"),
     "max-connections-per-address": number(0, 10**7),
+    "max-subscriptions": number(0, 10**7),
     "max-buffered": number(0, 2**40, "bytes"),
     "handshake-timeout": _SECONDS,
     "close-timeout": _SECONDS,

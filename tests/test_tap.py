@@ -87,6 +87,7 @@ def test_every_option_arrives() -> None:
             "--trusted-proxy=10.0.0.0/8",
             "--trusted-proxy=unix",
             "--max-connections-per-address=5",
+            "--max-subscriptions=3",
             "--max-message-rate=2.5",
             "--message-burst=20",
             "--handshake-timeout=1.5",
@@ -105,6 +106,7 @@ def test_every_option_arrives() -> None:
     assert not service.factory.activity.log_notes
     assert service.factory.encoding().encode([(b"a", False, None, 0.0)], [1], "") == b"\x81\x03> a"
     assert service.factory.max_connections == 7
+    assert service.factory.max_subscriptions == 3
     assert service.factory.backpressure.bound == 1_000_000
     assert service.factory.compress
     admission = service.factory.admission

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python import reflect
 from twisted.python.failure import Failure
 
+from orchestra.dialects.centrifuge import codes
 from orchestra.message import Content
 from orchestra.refusal import KINDS, usual_kind
 
@@ -32,8 +33,15 @@ MOVES_PER_SECOND = 100
 """How many arrivals, departures, refusals, gaps and failures of TLS are each logged one by one
 within a second."""
 
-CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
-"""The close codes that have a meaning (RFC 6455 section 7.4.1, and IANA's registry)."""
+CLOSE_CODES = frozenset(
+    {
+        *range(1000, 1004),
+        *range(1005, 1016),
+        *(code.code for code in vars(codes).values() if isinstance(code, codes.Disconnect)),
+    }
+)
+"""The close codes that have a meaning: those of the standard (RFC 6455 section 7.4.1, and IANA's
+registry), and of the Centrifuge protocol."""
 
 OTHER = "other"
 """What close codes and reasons of refusals are counted as that are none of those."""

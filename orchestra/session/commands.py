@@ -73,6 +73,8 @@ async def answer(session: Session, command: Command, name: str) -> None:
         result = await COMMANDS[name](session, getattr(command, name))
         if command.id and not session.is_gone:
             session.reply(session.codec.encode(Reply(id=command.id, **{name: result})))
+    except CancelledError:  # it has left before it was decided
+        pass
     except Exception as error:
         if not session.is_gone:
             session.refuse(command.id, error)
@@ -93,16 +95,23 @@ async def settled(session: Session, value: Any) -> Any:
 async def connect(session: Session, request: ConnectRequest) -> ConnectResult:
     """Find out who it is, and let it in."""
     factory = session.factory
-    data = None if request.data is None else value_of(request.data)
-    grant = await granted(session, request.token, data)
-    factory.entrance.check_room()
-    factory.entrance.welcome(session, grant)
+    try:
+        data = None if request.data is None else value_of(request.data)
+        grant = await granted(session, request.token, data)
+        factory.entrance.check_room()
+        factory.entrance.welcome(session, grant)
+    except RefusedError as error:
+        factory.activity.refused(session.peer, error.status, str(error), error.kind)
+        raise in_vain(error) from None
     session.come_in()
     expires, ttl = time_left(session, grant)
     subs = {}
     for subscription in grant.subscriptions:
         wishes = Wishes.of(request.subs.get(subscription.channel))
-        subs[subscription.channel] = subscribe_unasked(session, subscription, wishes)
+        try:
+            subs[subscription.channel] = subscribe_unasked(session, subscription, wishes)
+        except RefusedError as error:  # there is no place in it
+            factory.activity.refused(session.peer, error.status, str(error), error.kind)
     return ConnectResult(
         client=session.client_id,
         expires=expires,
@@ -115,10 +124,10 @@ async def connect(session: Session, request: ConnectRequest) -> ConnectResult:
     )
 
 
-async def granted(session: Session, token: str, data: Any) -> Grant:
+async def granted(session: Session, token: str, data: Any = None) -> Grant:
     """What somebody may do.
 
-    :raises DisconnectError: if the token is wrong; no other attempt with it would do.
+    :raises RefusedError: if it may not come in.
     """
     request = AccessRequest(
         "GET",
@@ -129,13 +138,18 @@ async def granted(session: Session, token: str, data: Any) -> Grant:
         token=token or None,
         data=data,
     )
-    try:
-        grant: Grant = await settled(session, session.factory.access.connect(request))
-    except RefusedError as error:
-        if error.status == 401 and error.kind != "expired":
-            raise DisconnectError(codes.INVALID_TOKEN, str(error)) from None
-        raise
+    grant: Grant = await settled(session, session.factory.access.connect(request))
     return grant
+
+
+def in_vain(refusal: RefusedError) -> Exception:
+    """What a refusal is to those who are let in by a token.
+
+    :returns: what closes the connection, if another attempt with the same token is in vain.
+    """
+    if refusal.status == 401 and refusal.kind != "expired":
+        return DisconnectError(codes.INVALID_TOKEN, str(refusal))
+    return refusal
 
 
 def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
@@ -259,7 +273,11 @@ async def rpc(session: Session, request: RPCRequest) -> RPCResult:
 
 async def refresh(session: Session, request: RefreshRequest) -> RefreshResult:
     """Take a new token in the place of one that expires."""
-    grant = await granted(session, request.token, None)
+    try:
+        grant = await granted(session, request.token)
+        grant.check_time(session.factory.hub.wall_clock)
+    except RefusedError as error:
+        raise in_vain(error) from None
     if grant.identity != session.identity:
         raise DisconnectError(codes.INVALID_TOKEN, "the token is somebody else's")
     session.renew(grant)

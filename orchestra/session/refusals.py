@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codes import Disconnect, Error
 from orchestra.dialects.centrifuge.schema import BadCommandError
+from orchestra.position import LostPositionError
 from orchestra.refusal import RefusedError
 
 
@@ -45,4 +46,6 @@ def told_of(error: Exception) -> Error | None:
         return codes.error_of(error)
     if isinstance(error, BadCommandError):
         return replace(codes.BAD_REQUEST, message=str(error))
+    if isinstance(error, LostPositionError):
+        return codes.UNRECOVERABLE_POSITION
     return None

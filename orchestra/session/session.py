@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from math import ceil
 
 from msgspec.structs import replace
@@ -109,7 +110,7 @@ class Session(Client):
         self._allowances: dict[ChannelSettings, TokenBucket | None] = {}
         self._is_working = self._has_turn = self._is_waiting = False
         self._held = 0  # for how many reasons nothing is to be performed
-        self._is_silent = False  # since the last ping
+        self._heard_at = 0.0
         self._is_refused = self._is_over = False
 
     def begin(self) -> None:
@@ -136,7 +137,7 @@ class Session(Client):
         except BadCommandError as error:
             self.disconnect(replace(codes.BAD_FRAME, reason=str(error)))
             return
-        self._is_silent = False
+        self._heard_at = self.factory.reactor.seconds()
         self._commands.extend(commands)
         self._work()
 
@@ -341,13 +342,13 @@ class Session(Client):
                     self.subscriptions[name] = self.subscriptions.pop(name)
                 return
             subscription.resume()
-        self._is_silent = False  # it reads
+        self._heard_at = self.factory.reactor.seconds()  # it reads
         self._work()
 
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
         self.factory.activity.missed(self.peer, subscription.channel, missed)
-        if subscription.is_positioned:
+        if subscription.is_positioned and self._farewell is None:
             self.drop(subscription, codes.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
@@ -355,11 +356,13 @@ class Session(Client):
         self._forget(subscription)
         self.factory.activity.evicted(self.peer, subscription.channel, missed)
         self.close(close_codes.SLOW_READER)
+        self._end_if_finished()
 
     def failed(self, subscription: Subscription) -> None:
         """What a channel has cannot be put to the client."""
         self._forget(subscription)
         self.close(close_codes.INTERNAL_ERROR)
+        self._end_if_finished()
 
     def finished(self, subscription: Subscription) -> None:
         """A subscription has read all that it was to read before the farewell."""
@@ -379,6 +382,7 @@ class Session(Client):
     def _forget(self, subscription: Subscription) -> None:
         if self.subscriptions.get(subscription.channel) is subscription:
             del self.subscriptions[subscription.channel]
+        self._finishing.discard(subscription)
 
     # Its life.
 
@@ -474,19 +478,19 @@ class Session(Client):
             )
 
     def _send_ping(self) -> None:
-        # Who has not read what was sent before has not to read this: reading is life enough.
+        # Who has not read what was sent before need not read this: reading is life enough.
         if not self._outflow.full:
-            self.write(self.frame([self.codec.ping]))
-        self._is_silent = True
+            self.write(self.frame([self.codec.encode(Reply())]))
         if self.factory.autoPingTimeout:
+            now = self.factory.reactor.seconds()
             self._pong_timer = self.factory.timers.call_later(
-                self.factory.autoPingTimeout, self._look_for_life
+                self.factory.autoPingTimeout, partial(self._look_for_life, now)
             )
         self._set_ping()
 
-    def _look_for_life(self) -> None:
+    def _look_for_life(self, since: float) -> None:
         # Of one that is held nothing is read, and so no answer either.
-        if self._is_silent and not (self._is_waiting or self._held):
+        if self._heard_at < since and not (self._is_waiting or self._held):
             self.disconnect(codes.NO_PONG)
 
     def _stop_timers(self) -> None:
@@ -500,11 +504,10 @@ class Session(Client):
 
     def give_up(self) -> None:
         """Close the connection of a client that does not read."""
-        for subscription in tuple(self.subscriptions.values()):
-            subscription.leave()
-        self.subscriptions.clear()
-        self.factory.activity.evicted(self.peer, "", 0)
+        self.stop_listening()
+        self.factory.activity.evicted(self.peer, self.listens_to, 0)
         self.close(close_codes.SLOW_READER)
+        self._end_if_finished()
 
     def close(self, close: Close) -> None:
         """Close the connection once the client has been sent all that was published so far."""

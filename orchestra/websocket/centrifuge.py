@@ -7,6 +7,7 @@ from typing import Any
 
 from autobahn.websocket.types import ConnectionRequest
 
+from orchestra.dialects.centrifuge import protobuf
 from orchestra.dialects.centrifuge.codec import Codec
 from orchestra.message import Content
 from orchestra.observe.activity import ConnectionKind
@@ -83,8 +84,6 @@ class CentrifugeProtocol(Session, WebSocketClient):
 
 
 def _protobuf() -> Codec:
-    from orchestra.dialects.centrifuge import protobuf
-
     codec = protobuf.load()
     if codec is None:
         raise RefusedError(400, "this server speaks the protocol in JSON only, not in protobuf")

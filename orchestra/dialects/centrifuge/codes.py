@@ -109,6 +109,6 @@ _OTHER = Error(INTERNAL.code, INTERNAL.message)
 def error_of(refusal: RefusedError) -> Error:
     """What a refusal is in this protocol. Its words are the refusal's own."""
     error = _BY_STATUS.get(refusal.status, _OTHER)
-    if refusal.status == 401 and str(refusal.kind) == "expired":
+    if refusal.status == 401 and refusal.kind == "expired":
         error = TOKEN_EXPIRED
     return replace(error, message=str(refusal))
