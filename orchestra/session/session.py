@@ -23,7 +23,6 @@ from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Unsubscribed
 from orchestra.dialects.centrifuge.schema import (
     Command,
-    PublishRequest,
     PublishResult,
     Push,
     Refresh,
@@ -174,10 +173,12 @@ class Session(Client):
         seconds = self.factory.turns.seconds
         try:
             while self._commands and self._awaited is None and not self._must_wait:
-                if self._may_publish_at_once(self._commands[0]):
-                    self._publish()
+                command = self._commands[0]
+                if command.publish is not None and command.id and self._publishes_at_once:
+                    self._publish(command.publish.channel)
                 else:
-                    self._perform(self._commands.popleft())
+                    self._commands.popleft()
+                    self._perform(command)
                 if self._size > MUCH:
                     self.flush()
                 now = seconds()
@@ -248,28 +249,31 @@ class Session(Client):
 
     # Publishing.
 
-    def _may_publish_at_once(self, command: Command) -> bool:
-        # Whether it publishes, and nobody else has to be asked about that.
-        return (
-            command.publish is not None
-            and command.id > 0
-            and self.is_connected
-            and not self.factory.access.asks_to_publish
-        )
+    @property
+    def _publishes_at_once(self) -> bool:
+        # Whether nobody else has to be asked about what it publishes.
+        return self.is_connected and not self.factory.access.asks_to_publish
 
-    def _publish(self) -> None:
-        # The next commands, as far as they publish in one channel: what holds there is looked at
+    def _publish(self, channel: str) -> None:
+        # The next commands, as far as they publish in that channel: what holds there is looked at
         # once for all of them.
-        channel, requests = self._next_publications()
+        settings, refusal = self.factory.defaults, None
         try:
             settings = check_publisher(self, channel)
         except Exception as error:
-            for number, _ in requests:
-                self.refuse(number, error)
-            return
+            refusal = error
+        commands, encode = self._commands, self.codec.encode
         contents: list[Content] = []
-        encode = self.codec.encode
-        for number, request in requests:
+        left = BURST
+        while left and commands:
+            number, request = commands[0].id, commands[0].publish
+            if request is None or not number or request.channel != channel:
+                break
+            left -= 1
+            commands.popleft()
+            if refusal is not None:
+                self.refuse(number, refusal)
+                continue
             try:
                 contents.append(check_message(self, request, settings))
             except Exception as error:
@@ -278,20 +282,6 @@ class Session(Client):
                 self.reply(encode(Reply(number, publish=_PUBLISHED)))
         if contents:
             self.play(channel, contents)
-
-    def _next_publications(self) -> tuple[str, list[tuple[int, PublishRequest]]]:
-        # The name of the channel, and the requests with their commands' ids.
-        commands = self._commands
-        requests: list[tuple[int, PublishRequest]] = []
-        channel = ""
-        while commands and len(requests) < BURST:
-            number, request = commands[0].id, commands[0].publish
-            if request is None or not number or (requests and request.channel != channel):
-                break
-            channel = request.channel
-            requests.append((number, request))
-            commands.popleft()
-        return channel, requests
 
     def play(self, channel: str, contents: list[Content]) -> None:
         """Publish what may be published."""
