@@ -105,7 +105,10 @@ class Heard:
 
     def age(self) -> float | None:
         """How long ago the last message was sent whose stamp is whole, in seconds."""
-        begin = self.tail.rfind(_STAMPED, 0, -STAMP) + len(_STAMPED)
+        begin = self.tail.rfind(_STAMPED, 0, -STAMP)
+        if begin < 0:
+            return None
+        begin += len(_STAMPED)
         return age(self.tail[begin : begin + STAMP])
 
 

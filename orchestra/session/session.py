@@ -32,13 +32,7 @@ from orchestra.message import Content
 from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
-from orchestra.session.commands import (
-    COMMANDS,
-    answer,
-    check_message,
-    check_publisher,
-    time_left,
-)
+from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
 from orchestra.session.encodings import Frame
 from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
