@@ -126,15 +126,16 @@ class JSONCodec:
         """Read the commands, each on a line. Blank lines are nothing."""
         lines: Sequence[bytes] = (frame,)
         if LINE_FEED in frame:
-            if frame.count(b"\n") >= MAX_COMMANDS:
+            ends = frame.count(b"\n")
+            if ends >= MAX_COMMANDS:
                 raise BadCommandError(TOO_MANY)
-            lines = frame.split(b"\n")
             try:
                 found: list[Command] = self._decode_lines(frame)
-                if len(found) == len(lines):
+                if len(found) == ends + 1:
                     return found
             except (DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # by themselves, it is seen what is wrong
+                pass  # one by one it is seen what is wrong
+            lines = frame.split(b"\n")
         decode = self._decode
         try:
             return [decode(line) for line in lines if line and not line.isspace()]
