@@ -58,9 +58,8 @@ class WebRequest(Request):
         super().handleContentChunk(data)
 
     def _check(self, size: int) -> None:
-        limit = self.channel.site.max_body
-        if 0 < limit < size:
-            raise RefusedError(413, f"a message must be {limit} bytes or less")
+        channel = self.channel  # which knows the path before the request does
+        channel.site.check_size(size, channel._path)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Serve the request.
@@ -92,6 +91,7 @@ class WebChannel(HTTPChannel):
     transport: Any
     timeOut: Any  # seconds, of whatever type
     callLater: Callable[..., Any]
+    _path: bytes  # twisted.web's own, of the request that comes
 
     def __init__(self, site: OrchestraSite, place: str | None) -> None:
         """

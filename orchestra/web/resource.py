@@ -32,6 +32,7 @@ from orchestra.web.answers import (
 from orchestra.web.event_stream import HEADERS, EventStream
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.publishing import content_of, key_of
+from orchestra.web.sessions import is_for_sessions, serve_session
 from orchestra.web.visit import Visit
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def is_for_websocket(request: Request) -> bool:
 
 
 class OrchestraResource(Resource):
-    """Serves the channels of a factory: WebSockets, event streams, POST and presence.
+    """Serves the channels of a factory: WebSockets, event streams, POST and presence, and the
+    clients of SDKs at the paths that are theirs.
 
     Mounted at a path of a twisted.web site, what follows that path names the channel: with
     ``root.putChild(b"live", resource)``, ``/live/strings`` is the channel ``strings``, and
@@ -107,6 +109,8 @@ class OrchestraResource(Resource):
 
     async def _serve(self, visit: Visit) -> int | bytes:
         request, headers = visit.request, visit.headers
+        if is_for_sessions(visit.uri):
+            return await serve_session(self._factory, visit)
         if request.method == b"OPTIONS":
             return self._options(request)
         uri = visit.uri.decode("iso-8859-1")

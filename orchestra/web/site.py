@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from orchestra.refusal import RefusedError
 from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
 from orchestra.web.page import render_page
 from orchestra.web.resource import OrchestraResource, is_for_websocket
+from orchestra.web.sessions import is_for_sessions
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -39,6 +41,19 @@ class OrchestraSite(Site):
         self.max_commands = 2 * self.max_body + FRAMING if self.max_body else 0
         """How long the commands may be that a client of an SDK sends at once, in bytes: text may
         be twice as long in JSON."""
+
+    def check_size(self, size: int, path: bytes) -> None:
+        """Make sure that a body is not too long.
+
+        :param size: how long it is, as far as that is known, in bytes.
+        :param path: what it is for, with or without a query.
+        :raises RefusedError: if it is.
+        """
+        what, limit = "a message", self.max_body
+        if is_for_sessions(path):
+            what, limit = "commands", self.max_commands
+        if 0 < limit < size:
+            raise RefusedError(413, f"{what} must be {limit} bytes or less")
 
     def log(self, request: Any) -> None:
         """Keep no log of requests: what matters is logged by what serves them."""
