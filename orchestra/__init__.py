@@ -10,7 +10,7 @@ from orchestra.message import Message
 from orchestra.metrics import MetricsService
 from orchestra.policy.access import AccessRequest, Policy
 from orchestra.policy.api_keys import ApiKeys
-from orchestra.policy.grants import Capability, Grant
+from orchestra.policy.grants import Capability, Grant, ServerSubscription
 from orchestra.policy.token_keys import KeyFile
 from orchestra.policy.tokens import TokenPolicy
 from orchestra.position import LostPositionError, Position
@@ -51,6 +51,7 @@ __all__ = [
     "RefusedError",
     "Retention",
     "ServerCertificate",
+    "ServerSubscription",
     "Subscriber",
     "TokenPolicy",
 ]

@@ -101,6 +101,16 @@ class IPolicy(Interface):
         """
     )
 
+    subscription = Attribute(
+        """A function that is asked what a token for a single channel allows, or ``None`` if there
+        are no such tokens.
+
+        It takes the grant of the connection, the name of the channel, and the token that the
+        client sent to listen there; and again for each with which it wants to stay. It returns an
+        :class:`orchestra.Grant`, whose capabilities and expiry count for this channel.
+        """
+    )
+
     def connect(request: AccessRequest) -> Any:
         """Find out who somebody is that wants to come in.
 

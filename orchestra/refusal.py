@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 Kind: TypeAlias = Literal[
     "address_limit",  # there are too many connections from the address
     "channel_full",
-    "expired",
+    "expired",  # what it may do, or the token that says so
     "failed",  # an application's own code did
     "files",  # no more of them can be open
     "full",

@@ -34,7 +34,7 @@ class AccessRequest:
     """Of the HTTP request: ``GET`` for whoever wants to listen, ``POST`` to play."""
 
     channel: str
-    """The name of the channel."""
+    """The name of the channel; empty for a connection on which many are spoken of."""
 
     address: str
     """Whose request it is: an address, or ``unix``."""
@@ -46,7 +46,10 @@ class AccessRequest:
     """Of the request, by their names in lower case."""
 
     token: str | None = field(default=None, repr=False)
+    """The one that the client sent once it was connected, where its dialect has a place for it."""
+
     data: Any = field(default=None, repr=False)
+    """What else the client sent with it, as a value of JSON."""
 
     def query(self, name: str) -> str | None:
         """A value in the query of the URL; ``None`` if there is none."""
@@ -69,6 +72,9 @@ class Policy:
     """See :class:`orchestra.interfaces.IPolicy`."""
 
     publish: Callable[[Grant, str, Content], Any] | None = None
+    """See :class:`orchestra.interfaces.IPolicy`."""
+
+    subscription: Callable[[Grant, str, str], Any] | None = None
     """See :class:`orchestra.interfaces.IPolicy`."""
 
     def __str__(self) -> str:
@@ -141,6 +147,23 @@ class Access:
         found: Grant | Deferred[Grant] = self._in_time(self.policy.connect(request))
         return found
 
+    def subscription(self, grant: Grant, channel: str, token: str) -> Grant | Deferred[Grant]:
+        """What a token for a single channel allows there.
+
+        Where everything is allowed without it, it is not looked at.
+
+        :param grant: of the connection that it is sent on.
+        :raises RefusedError: if it allows nothing; a Deferred may fail with it, too.
+        """
+        if grant is _WITH_API_KEY or self.policy is None:
+            return grant
+        if self.policy.subscription is None:
+            raise RefusedError(403, "there are no tokens for subscriptions")
+        found: Grant | Deferred[Grant] = self._in_time(
+            self.policy.subscription(grant, channel, token)
+        )
+        return found
+
     def subscribe(self, grant: Grant, channel: str) -> Deferred[None] | None:
         """Make sure that somebody may listen, for whom the grant does not say all.
 
@@ -149,9 +172,6 @@ class Access:
         if grant is _WITH_API_KEY or self.policy is None or self.policy.subscribe is None:
             return None
         return self._decision(self.policy.subscribe(grant, channel))
-
-    def subscription(self, grant: Grant, channel: str, token: str) -> Any:
-        raise RefusedError(403, "no")
 
     def publish(self, grant: Grant, channel: str, content: Content) -> Deferred[None] | None:
         """Make sure that a message may be played, for which the grant does not say all.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orchestra.channel import check_name
 from orchestra.refusal import RefusedError
 from orchestra.settings import matches
 
@@ -54,23 +55,54 @@ class Capability:
         return channel in self.channels
 
 
-# How many levels deeper than at first an info can still be encoded: the stack may be deeper then.
+# How many levels deeper than at first a value can still be encoded: the stack may be deeper then.
 _ROOM = 100
+
+
+def _check_json(name: str, value: Any) -> None:
+    # One that could not be encoded would keep others from being told, too.
+    if value is None:
+        return
+    for _ in range(_ROOM):
+        value = [value]
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"{name} must be a value of JSON that is not nested deeply") from None
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSubscription:
+    """A channel that somebody gets without asking for it, where one connection has several.
+
+    :raises ValueError: if no channel can have that name, or the data is no value of JSON.
+    """
+
     channel: str
+    """Its name."""
+
     data: Any = None
+    """What the client is told with it, as a value of JSON."""
+
     recoverable: bool = True
+    """Whether it goes on where it was cut off."""
+
     join_leave: bool = False
+    """Whether the client is told who comes and leaves."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.channel, str):
+            raise ValueError(f"channel must be a string, not {type(self.channel).__name__}")
+        check_name(self.channel)
+        _check_json("data", self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Who somebody is, and what that allows.
 
-    :raises ValueError: if its identity is no string, or its info no value of JSON.
+    :raises ValueError: if its identity is no string, its info no value of JSON, or a channel twice
+        among its subscriptions.
     """
 
     identity: str | None = None
@@ -87,20 +119,17 @@ class Grant:
     nothing is. ``None`` allows everything everywhere."""
 
     subscriptions: tuple[ServerSubscription, ...] = ()
+    """The channels that it gets without asking, where its dialect has several on a connection. It
+    may listen there, whatever its capabilities are."""
 
     def __post_init__(self) -> None:
         if not (self.identity is None or isinstance(self.identity, str)):
             raise ValueError(f"identity must be a string, not {type(self.identity).__name__}")
-        if self.info is None:
-            return
-        # One that could not be encoded would keep all others from being told who is there.
-        value = self.info
-        for _ in range(_ROOM):
-            value = [value]
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            raise ValueError("info must be a value of JSON that is not nested deeply") from None
+        _check_json("info", self.info)
+        if not all(isinstance(each, ServerSubscription) for each in self.subscriptions):
+            raise ValueError("subscriptions must be a tuple of ServerSubscription")
+        if len({each.channel for each in self.subscriptions}) < len(self.subscriptions):
+            raise ValueError("subscriptions must have no channel twice")
 
     def holds(self, clock: Callable[[], float]) -> bool:
         """Whether it has not expired.
@@ -116,7 +145,7 @@ class Grant:
         :raises RefusedError: with 401, if it has.
         """
         if not self.holds(clock):
-            raise RefusedError(401, EXPIRED)
+            raise RefusedError(401, EXPIRED, kind="expired")
 
     def allows(self, what: str, channel: str) -> bool:
         """Whether something is allowed in a channel.

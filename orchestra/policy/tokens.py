@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from time import time
 from typing import Any, Protocol
 
 import jwt
@@ -25,7 +26,13 @@ from zope.interface import implementer
 
 from orchestra.interfaces import IPolicy
 from orchestra.policy.access import AccessRequest, Policy
-from orchestra.policy.grants import Capability, Grant
+from orchestra.policy.grants import (
+    EXPIRED,
+    SUBSCRIBE,
+    Capability,
+    Grant,
+    ServerSubscription,
+)
 from orchestra.policy.token_keys import TokenKey, describe
 from orchestra.refusal import RefusedError
 
@@ -47,11 +54,13 @@ MAX_TRIES = 4
 
 _MALFORMED = "the token is malformed"
 
+# How a claim looks that is not there: some libraries write all that there could be.
+_NONE = (None, "")
+
 _OWN = ("same-origin", "none")
 """Where requests come from that no page of another origin has made."""
 
 _REASONS: dict[type[PyJWTError], str] = {
-    ExpiredSignatureError: "the token has expired",
     ImmatureSignatureError: "the token is not valid yet",
     InvalidAudienceError: "the token is for another audience",
     InvalidIssuerError: "the token is from another issuer",
@@ -74,8 +83,13 @@ class TokenPolicy(Policy):
 
     A token has the claims ``sub`` (whose it is), ``exp``, ``nbf``, ``iat``, ``aud`` and ``iss``
     (RFC 7519 section 4.1), ``info`` (what else others are told of its owner) and ``caps`` (what
-    is allowed: a list of objects with ``channels``, ``allow`` and ``match``). All may be left
-    out, ``aud`` and ``iss`` only if they are not asked for.
+    is allowed: a list of objects with ``channels``, ``allow`` and ``match``), ``channels`` or
+    ``subs`` (which channels its owner gets without asking) and ``expire_at`` (until when what it
+    allows holds, if that is not ``exp``). All may be left out, ``aud`` and ``iss`` only if they
+    are not asked for.
+
+    One that has a ``channel`` is for listening there, on the connection of somebody who is in
+    already, and for nothing else.
     """
 
     def __init__(
@@ -118,20 +132,48 @@ class TokenPolicy(Policy):
     def grant(self, token: str) -> Grant:
         """What a token allows.
 
-        :raises RefusedError: with 401, if it is not valid.
+        :raises RefusedError: with 401, if it is not valid, or is for a single channel.
         """
         claims = self._verified(token)
-        expires = claims.get("exp")
-        allowed = capabilities(claims["caps"]) if "caps" in claims else None
+        if claims.get("channel") not in _NONE:
+            raise RefusedError(401, "the token is for a subscription, as it has a channel")
+        return _granted(
+            claims,
+            identity=claims.get("sub"),
+            info=claims.get("info"),
+            capabilities=capabilities(claims["caps"]) if "caps" in claims else None,
+            subscriptions=subscriptions(claims),
+        )
+
+    def subscription(self, grant: Grant, channel: str, token: str) -> Grant:
+        """What a token for a single channel allows there.
+
+        :param grant: of the connection that it is sent on.
+        :returns: to listen in that channel, by whoever has the connection. Its only subscription
+            says what else the token has for it.
+        :raises RefusedError: with 401, if it is not valid, or for no channel; with 403, if it is
+            for another one, or for somebody else.
+        """
+        claims = self._verified(token)
+        if claims.get("channel") in _NONE:
+            raise RefusedError(401, "the token is not for a subscription, as it has no channel")
+        if claims["channel"] != channel:
+            raise RefusedError(403, "the token is for another channel")
+        if (claims.get("sub") or "") != (grant.identity or ""):
+            raise RefusedError(403, "the token is for somebody else")
+        if claims.get("client") not in _NONE:  # which is not known here, so nobody is that one
+            raise RefusedError(403, "the token is for a single connection (client)")
         try:
-            return Grant(
-                claims.get("sub"),
-                claims.get("info"),
-                None if expires is None else int(expires) + LEEWAY,
-                allowed,
-            )
-        except (ValueError, OverflowError):  # of what is signed, and still makes no sense
+            subscription = _server_subscription(channel, claims)
+        except ValueError:
             raise RefusedError(401, _MALFORMED) from None
+        return _granted(
+            claims,
+            identity=grant.identity,
+            info=grant.info,
+            capabilities=(Capability((channel,), frozenset({SUBSCRIBE})),),
+            subscriptions=(subscription,),
+        )
 
     def _verified(self, token: str) -> dict[str, Any]:
         reason = _MALFORMED
@@ -149,6 +191,8 @@ class TokenPolicy(Policy):
                         issuer=self._issuer,
                         leeway=LEEWAY,
                     )
+        except ExpiredSignatureError:
+            raise RefusedError(401, EXPIRED, kind="expired") from None
         except PyJWTError as error:
             reason = _REASONS.get(type(error), _MALFORMED)
         except (ValueError, TypeError, OverflowError, RecursionError):  # of what is in it
@@ -172,10 +216,13 @@ class TokenPolicy(Policy):
 def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
     """The token of a request; ``None`` if it has none.
 
-    What a client sends on purpose counts for more than a cookie, which its browser sends along.
+    What a client sends on purpose counts for more than a cookie, which its browser sends along,
+    and what it sends last, once it is connected, for more than what its request had.
 
     :param cookie: the name of a cookie that may have it.
     """
+    if request.token:
+        return request.token
     headers = request.headers
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -224,3 +271,74 @@ def _capability(channels: Any, allow: Any, match: Any = "exact") -> Capability:
 
 def _are_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def subscriptions(claims: Mapping[str, Any]) -> tuple[ServerSubscription, ...]:
+    """The channels that a token's owner gets without asking, as in Centrifugo.
+
+    ``channels`` is a list of names, and counts if there are no ``subs``. That is an object with
+    what is said of each channel, by its name: ``data``, and ``override``, of which
+    ``force_recovery`` and ``force_push_join_leave`` are read, objects whose ``value`` is true or
+    false. See :class:`ServerSubscription`.
+
+    :raises RefusedError: with 401, if they are anything else.
+    """
+    names, subs = claims.get("channels"), claims.get("subs")
+    try:
+        if not (names is None or _are_strings(names)):
+            raise ValueError
+        named = tuple(ServerSubscription(name) for name in dict.fromkeys(names or ()))
+    except ValueError:
+        raise RefusedError(401, "the token's channels are malformed") from None
+    try:
+        described = [_server_subscription(name, of) for name, of in _members(subs).items()]
+    except ValueError:
+        raise RefusedError(401, "the token's subs are malformed") from None
+    return tuple(described) or named
+
+
+def _server_subscription(channel: str, options: Any) -> ServerSubscription:
+    options = _members(options)
+    override = _members(options.get("override"))
+    return ServerSubscription(
+        channel,
+        options.get("data"),
+        recoverable=_overridden(override.get("force_recovery"), usual=True),
+        join_leave=_overridden(override.get("force_push_join_leave"), usual=False),
+    )
+
+
+def _overridden(override: Any, *, usual: bool) -> bool:
+    if override is None:
+        return usual
+    value = _members(override).get("value", False)  # Go leaves out what is false
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    if not (value is None or isinstance(value, dict)):
+        raise ValueError
+    return value or {}
+
+
+def _granted(claims: Mapping[str, Any], **granted: Any) -> Grant:
+    try:
+        grant = Grant(expires=_expiry(claims), **granted)
+    except (ValueError, OverflowError):  # of what is signed, and still makes no sense
+        raise RefusedError(401, _MALFORMED) from None
+    grant.check_time(time)  # by the clock that the library asks about exp
+    return grant
+
+
+def _expiry(claims: Mapping[str, Any]) -> float | None:
+    # Until when what a token allows holds. As in Centrifugo, expire_at counts in place of exp,
+    # until which the token itself can be used, and 0 is for good.
+    expires = claims.get("expire_at")
+    if expires is None:
+        expires = claims.get("exp")
+        return None if expires is None else int(expires) + LEEWAY
+    if isinstance(expires, bool) or not isinstance(expires, (int, float)):
+        raise ValueError
+    return None if expires == 0 else int(expires) + LEEWAY

@@ -28,7 +28,8 @@ class AskedPolicy:
 
     def __init__(self, *late: str, how: str = "deferred", grant: Grant | None = None) -> None:
         """
-        :param late: which questions, ``connect``, ``subscribe`` or ``publish``, take time.
+        :param late: which questions, ``connect``, ``subscribe``, ``publish`` or ``subscription``,
+            take time.
         :param how: whether a Deferred is returned or a coroutine.
         :param grant: what everybody may do.
         """
@@ -53,12 +54,15 @@ class AskedPolicy:
     def publish(self, grant: Grant, channel: str, content: Any) -> Any:
         return self._answer("publish", grant, channel, content)
 
+    def subscription(self, grant: Grant, channel: str, token: str) -> Any:
+        return self._answer("subscription", grant, channel, token)
+
     def _answer(self, what: str, *question: Any) -> Any:
         self.asked.append((what, *question))
         if what in self.raises:
             raise self.raises[what]
         if what not in self._late:
-            return self.grant if what == "connect" else None
+            return self.grant if what in ("connect", "subscription") else None
         waiting: Deferred[Any] = Deferred(self._cancel)
         self.waiting.append(waiting)
         if self._how == "deferred":

@@ -48,6 +48,9 @@ class Asked(Policy):
     def publish(self, grant: Grant, channel: str, content: Any) -> Any:
         return self._asked(grant, channel, content)
 
+    def subscription(self, grant: Grant, channel: str, token: str) -> Any:
+        return self._asked(grant, channel, token)
+
     def _asked(self, *question: Any) -> Any:
         self.questions.append(question)
         return self._answer() if callable(self._answer) else self._answer
@@ -59,6 +62,7 @@ def questions(access: Access) -> list[Callable[[], Any]]:
         lambda: access.connect(request()),
         lambda: access.subscribe(ANN, "strings"),
         lambda: access.publish(ANN, "strings", MESSAGE),
+        lambda: access.subscription(ANN, "strings", "a token"),
     ]
 
 
@@ -86,6 +90,9 @@ def test_a_base_for_policies() -> None:
     access = Access(Clock(), policy)
     assert access.connect(request()) == Grant()
     assert access.subscribe(ANN, "strings") is access.publish(ANN, "strings", MESSAGE) is None
+    with pytest.raises(RefusedError) as caught:
+        access.subscription(ANN, "strings", "a token")
+    assert said(caught.value) == (403, "there are no tokens for subscriptions")
     assert not access.asks_to_publish
     assert not access.takes_cookies
     assert access.challenge == "Bearer"
@@ -96,6 +103,7 @@ def test_without_a_policy_everybody_may_come_in(clock: Clock) -> None:
     access = Access(clock)
     for method in ("GET", "POST"):
         assert access.connect(request(method, x_api_key="whatever")) == Grant()
+    assert access.subscription(ANN, "strings", "a token") is ANN
     assert access.subscribe(ANN, "strings") is access.publish(ANN, "strings", MESSAGE) is None
     assert str(access) == "Everybody may come in and play: there is no key for tokens."
 
@@ -108,7 +116,13 @@ def test_what_a_policy_is_asked(clock: Clock) -> None:
     assert access.connect(asked) is ANN
     assert access.subscribe(ANN, "strings") is None
     assert access.publish(ANN, "brass", MESSAGE) is None
-    assert policy.questions == [(asked,), (ANN, "strings"), (ANN, "brass", MESSAGE)]
+    assert access.subscription(Grant("bob"), "winds", "a token") is ANN
+    assert policy.questions == [
+        (asked,),
+        (ANN, "strings"),
+        (ANN, "brass", MESSAGE),
+        (Grant("bob"), "winds", "a token"),
+    ]
     assert access.asks_to_publish
     assert str(access) == "Who may come in is decided by the conductor."
 
@@ -152,7 +166,7 @@ def late(waiting: Deferred[Any]) -> list[Callable[[], Any]]:
     return [lambda: waiting, coroutine]
 
 
-@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
 @pytest.mark.parametrize("way", [0, 1])
 def test_what_is_decided_later(clock: Clock, kind: int, way: int) -> None:
     """It is what the Deferred or coroutine comes to; no timer stays."""
@@ -168,7 +182,7 @@ def test_what_is_decided_later(clock: Clock, kind: int, way: int) -> None:
         assert not clock.getDelayedCalls()
 
 
-@pytest.mark.parametrize("kind", [0, 1, 2])
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
 @pytest.mark.parametrize("way", [0, 1])
 def test_what_is_not_decided_in_time(clock: Clock, kind: int, way: int) -> None:
     """It is refused with 503, and whoever decides need not go on."""
@@ -247,6 +261,7 @@ def test_an_api_key_allows_everything(clock: Clock) -> None:
         assert grant == Grant()
         assert access.subscribe(grant, "strings") is None
         assert access.publish(grant, "strings", MESSAGE) is None
+        assert access.subscription(grant, "strings", "no token") is grant
     assert policy.questions == []
 
 
@@ -259,7 +274,8 @@ def test_whoever_has_none_is_the_policys(clock: Clock) -> None:
     access.subscribe(grant, "strings")
     access.publish(grant, "strings", MESSAGE)
     access.subscribe(Policy().connect(request()), "strings")
-    assert len(policy.questions) == 4
+    access.subscription(grant, "strings", "a token")
+    assert len(policy.questions) == 5
 
 
 @pytest.mark.parametrize("policy", [None, Asked(ANN)])

@@ -19,6 +19,7 @@ from orchestra.policy.grants import (
     SUBSCRIBE,
     Capability,
     Grant,
+    ServerSubscription,
 )
 from orchestra.refusal import RefusedError
 
@@ -158,7 +159,7 @@ def test_when_it_holds() -> None:
     grant.check_time(lambda: 99.9)
     with pytest.raises(RefusedError, match=r"^the token has expired$") as refused:
         grant.check_time(lambda: 100.0)
-    assert refused.value.status == 401
+    assert (refused.value.status, refused.value.kind) == (401, "expired")
 
 
 @pytest.mark.parametrize("identity", [b"ann", 1, ("ann",)])
@@ -173,3 +174,60 @@ def test_a_string_is_not_several(channels: Any, allow: Any) -> None:
     """Of which each character, or each part, would be allowed."""
     with pytest.raises(ValueError, match="must be collections of strings"):
         Capability(channels, allow)
+
+
+# The channels that it gets without asking.
+
+
+def test_what_is_said_of_a_subscription() -> None:
+    """Nothing but its channel has to be: then it goes on where it was cut off."""
+    assert ServerSubscription("news") == ServerSubscription("news", None, True, False)
+    assert Grant().subscriptions == ()
+    two = (ServerSubscription("news", {"a": [1]}), ServerSubscription("chat", join_leave=True))
+    assert Grant("ann", subscriptions=two).subscriptions == two
+
+
+@pytest.mark.parametrize(
+    ("channel", "reason"),
+    [
+        ("", "a channel name must have 1 to 255 bytes of UTF-8, not 0"),
+        ("a" * 256, "a channel name must have 1 to 255 bytes of UTF-8, not 256"),
+        ("\ud800", "a channel name must be valid Unicode"),
+        ("a\nb", "a channel name must not contain control characters"),
+        (None, "channel must be a string, not NoneType"),
+        (b"news", "channel must be a string, not bytes"),
+        (["news"], "channel must be a string, not list"),
+    ],
+)
+def test_a_subscription_to_what_is_no_channel(channel: Any, reason: str) -> None:
+    """Whoever makes one learns that, and not each client that is to have it."""
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        ServerSubscription(channel)
+
+
+@given(JSON)
+def test_data_is_whatever_json_can_say(data: Any) -> None:
+    """It is kept as it is."""
+    assert ServerSubscription("news", data).data == data
+
+
+@pytest.mark.parametrize("data", [nan, [-inf], {1, 2}, b"a", object(), nested(100_000)])
+def test_what_could_not_be_told_is_no_data(data: Any) -> None:
+    """It would keep the client from being told of any channel."""
+    with pytest.raises(ValueError, match="data must be a value of JSON that is not nested deeply"):
+        ServerSubscription("news", data)
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "reason"),
+    [
+        ("news", "must be a tuple of ServerSubscription"),
+        (("news",), "must be a tuple of ServerSubscription"),
+        ((ServerSubscription("news"), None), "must be a tuple of ServerSubscription"),
+        ((ServerSubscription("a"), ServerSubscription("a", 1)), "must have no channel twice"),
+    ],
+)
+def test_subscriptions_that_are_none(subscriptions: Any, reason: str) -> None:
+    """Names alone are none, and nobody can be in a channel twice."""
+    with pytest.raises(ValueError, match=f"^subscriptions {reason}$"):
+        Grant(subscriptions=subscriptions)

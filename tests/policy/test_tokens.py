@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +22,17 @@ from orchestra.policy.grants import Capability, Grant
 from orchestra.policy.token_keys import TokenKey, read_jwks, read_key
 from orchestra.policy.tokens import LONGEST, MAX_TRIES, TokenPolicy, capabilities, find_token
 from orchestra.refusal import RefusedError
-from tests.policy.keys import SECRET, SHORT, jwks, now, oct_jwk, pair, token
+from tests.policy.keys import (
+    SECRET,
+    SHORT,
+    hand_made,
+    jwks,
+    now,
+    oct_jwk,
+    pair,
+    segment,
+    token,
+)
 
 KEY = read_key(SECRET)
 
@@ -38,17 +47,6 @@ def refused(policy: TokenPolicy, token: str) -> str:
         policy.grant(token)
     assert caught.value.status == 401
     return str(caught.value)
-
-
-def segment(value: Any) -> str:
-    text = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return urlsafe_b64encode(text).rstrip(b"=").decode()
-
-
-def hand_made(header: Any, claims: Any, secret: bytes = SECRET, digest: str = "sha256") -> str:
-    """A token that no library would make."""
-    signed = f"{segment(header)}.{segment(claims)}"
-    return f"{signed}.{segment(hmac.digest(secret, signed.encode(), digest))}"
 
 
 def test_it_is_a_policy() -> None:
@@ -370,9 +368,8 @@ CLAIM = st.recursive(
         )
     ),
 )
-CLAIMS = st.dictionaries(
-    st.sampled_from(["sub", "exp", "nbf", "iat", "aud", "iss", "info", "caps", "jti"]), CLAIM
-)
+NAMES = ["sub", "exp", "expire_at", "nbf", "iat", "aud", "iss", "info", "caps", "jti"]
+CLAIMS = st.dictionaries(st.sampled_from([*NAMES, "channel", "channels", "subs"]), CLAIM)
 
 
 @given(CLAIMS)
@@ -382,7 +379,8 @@ def test_no_claim_is_too_strange(claims: dict[str, Any]) -> None:
     for ours in (policy(), policy(audience="us", issuer="them")):
         with suppress(RefusedError):
             grant = ours.grant(signed)
-            json.dumps([grant.identity, grant.info], allow_nan=False)
+            told = [grant.identity, grant.info, *(each.data for each in grant.subscriptions)]
+            json.dumps(told, allow_nan=False)
             assert grant.expires is None or grant.expires > now()
 
 
@@ -492,26 +490,30 @@ def request(uri: str = "/", **headers: str) -> AccessRequest:
         (request("/?tokens=abc"), None),
         (request("/token=abc"), None),
         (request("/?last=token"), None),
+        (replace(request(), token="abc"), "abc"),
+        (replace(request("/?token=def"), token=""), "def"),
+        (replace(request("/?token=def"), token=None), "def"),
         (request(cookie="token=abc"), None),
     ],
 )
 def test_where_a_token_may_be(request_: AccessRequest, token: str | None) -> None:
-    """In a header, as a subprotocol, or in the query of the URL."""
+    """Sent by itself, in a header, as a subprotocol, or in the query of the URL."""
     assert find_token(request_) == token
 
 
 def test_what_is_sent_on_purpose_counts_for_more() -> None:
-    """Header, subprotocol, query, cookie, in this order."""
+    """What is sent later, header, subprotocol, query, cookie, in this order."""
     headers = {
         "authorization": "Bearer header",
         "sec_websocket_protocol": "bearer, protocol",
         "cookie": "session=cookie",
     }
-    found = []
+    all_of_them = request("/?token=query", **headers)
+    found = [find_token(replace(all_of_them, token="later"), "session")]
     for name in (*headers, None):
         found.append(find_token(request("/?token=query" if name else "/", **headers), "session"))
         headers.pop(str(name), None)
-    assert found == ["header", "protocol", "query", None]
+    assert found == ["later", "header", "protocol", "query", None]
     assert find_token(request(cookie="session=cookie"), "session") == "cookie"
 
 
@@ -582,6 +584,7 @@ def test_connecting() -> None:
         request(authorization=f"Bearer {good}"),
         request(sec_websocket_protocol=f"bearer, {good}"),
         request(cookie=f"session={good}"),
+        replace(request(authorization="Bearer"), token=good),
     ):
         assert ours.connect(asked).identity == "ann"
     with pytest.raises(RefusedError, match="the token is malformed"):
@@ -607,7 +610,8 @@ def test_it_can_be_told_without_a_secret(keys: Sequence[TokenKey], words: str) -
 
 def test_a_request_shows_no_token() -> None:
     """Wherever it has it."""
-    shown = repr(request("/?token=abcdef", authorization="Bearer abcdef", cookie="a=abcdef"))
+    asked = request("/?token=abcdef", authorization="Bearer abcdef", cookie="a=abcdef")
+    shown = repr(replace(asked, token="abcdef", data={"password": "abcdef"}))
     assert shown == "AccessRequest(method='GET', channel='main', address='127.0.0.1')"
 
 
