@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.sdk import PROTOBUF, WAYS, WEBSOCKET, Node, Sdk, SdkError
+from tests.end_to_end.sdk import BINARY, WAYS, WEBSOCKET, Node, Sdk, SdkError
 from tests.end_to_end.server import PATIENCE, Server
 
 AWKWARD: list[Any] = [
@@ -104,9 +104,9 @@ def test_a_plain_web_socket_is_heard(node: Node, server: Server, way: str) -> No
         for message, _, _ in RAW:
             plain.send(message)
         expected = [
-            data if way == WEBSOCKET or binary is None else binary for _, data, binary in RAW
+            binary if way in BINARY and binary is not None else data for _, data, binary in RAW
         ]
-        if way == PROTOBUF:
+        if way in BINARY:
             expected[-1] = {"bytes": ""}
         assert subscription.hear(len(RAW)) == expected
 
