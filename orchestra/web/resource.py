@@ -24,6 +24,7 @@ from orchestra.web.answers import (
     METHODS,
     answer_json,
     body,
+    finish,
     headers_of,
     let_page_ask,
     page_headers,
@@ -92,7 +93,7 @@ class OrchestraResource(Resource):
             answering.cancel()
 
         request.notifyFinish().addErrback(leave)
-        answering.addCallback(partial(_finish, request))
+        answering.addCallback(partial(finish, request))
         return NOT_DONE_YET
 
     async def _answer(self, visit: Visit) -> int | bytes:
@@ -190,14 +191,6 @@ class OrchestraResource(Resource):
         take_over(channel, protocol)
         protocol.dataReceived(_head(request, visit.uri))  # which answers it
         return NOT_DONE_YET
-
-
-def _finish(request: Request, answer: int | bytes) -> None:
-    if isinstance(answer, bytes):
-        if answer:
-            request.setHeader("Content-Length", str(len(answer)))
-        request.write(answer)
-        request.finish()
 
 
 def _target(request: Request) -> bytes:

@@ -30,12 +30,23 @@ if TYPE_CHECKING:
 QUERY = "cf_connect"
 """Where in a URL the commands are that a stream begins with."""
 
+_EMULATION = b"/emulation"
 _PROTOBUF = "application/octet-stream"
 
 
 def is_for_sessions(uri: bytes) -> bool:
     """Whether a request's target, with or without a query, is one of these URLs."""
     return uri.partition(b"?")[0] in _URLS
+
+
+def longest_body(uri: bytes, commands: int) -> int:
+    """How long the body of a request for one of these URLs may be, in bytes.
+
+    :param uri: the request's target.
+    :param commands: how long the commands may be that a client sends at once.
+    """
+    # As a string in JSON they may be twice as long.
+    return 2 * commands if uri.partition(b"?")[0] == _EMULATION else commands
 
 
 async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
@@ -59,7 +70,8 @@ async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
         answer = refuse(factory, request, visit.peer, error)
         request.setHeader("Allow", allowed)
         return answer
-    factory.site.check_size(len(visit.body), visit.uri)  # which another site has not
+    # Another site has not done that.
+    factory.site.check_size(len(visit.body), visit.uri, lambda: visit.headers)
     try:
         if serve is None:
             return await _emulate(factory, visit)
@@ -71,6 +83,9 @@ async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
 async def _emulate(factory: OrchestraFactory, visit: Visit) -> int:
     codec = _codec(visit)
     name, commands = codec.emulated(visit.body)
+    limit = factory.site.max_commands
+    if 0 < limit < len(commands):
+        raise RefusedError(413, f"commands must be {limit} bytes or less")
     session = factory.emulated.get(name)
     if session is None:
         raise no_session()
@@ -125,7 +140,7 @@ _URLS = {
     b"/connection/http_stream": _Url(("POST",), _http_stream),
     b"/connection/sse": _Url(("GET", "HEAD", "POST"), _sse),
     b"/connection/uni_sse": _Url(("GET", "HEAD", "POST"), _uni_sse),
-    b"/emulation": _Url(("POST",), None),
+    _EMULATION: _Url(("POST",), None),
 }
 
 

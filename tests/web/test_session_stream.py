@@ -339,11 +339,13 @@ def test_what_is_too_large_is_refused(serve: Serve) -> None:
     factory = serve(max_message_size=1000)
     limit = factory.site.max_commands
     client = StreamClient(factory)
-    spaces = " " * (limit - len(client.emulation({})))
-    for extra, status in [("", 204), (" ", 413)]:
-        body = emulation(client.session, "{}" + spaces + extra)
-        answer = WebClient(factory).post(EMULATION, body)
-        assert (answer.status, len(body)) == (status, limit + len(extra))
+    largest = commands(publish(2, '"' * 1000))
+    for extra, status in [(0, 204), (1, 413)]:
+        data = largest + " " * (limit - len(largest) + extra)
+        answer = WebClient(factory).post(EMULATION, emulation(client.session, data))
+        assert answer.status == status
+    client.hear()
+    assert WebClient(factory).post(EMULATION, b" " * (2 * limit + 1)).status == 413
     for url in URLS:
         assert WebClient(factory).post(url, b" " * (limit + 1)).status == 413
     assert WebClient(factory).post("/strings", b" " * 1001).status == 413
@@ -354,7 +356,10 @@ def test_a_body_in_chunks_is_bounded_too(serve: Serve) -> None:
     factory = serve(max_message_size=1000)
     web = WebClient(factory)
     web.send(b"POST /emulation HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    chunk = b"%x\r\n%b\r\n" % (
+        factory.site.max_commands + 1,
+        b" " * (factory.site.max_commands + 1),
+    )
     web.send(chunk)
     assert web.transport.take() == b""
     web.send(chunk)
