@@ -52,8 +52,7 @@ class Speaker:
     def closed(self) -> tuple[int, str]:
         """Wait until the server closes, and return the code and the reason."""
         with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                self.hear()
+            deque(iter(self.hear, None), maxlen=0)
         assert closed.value.rcvd is not None
         return closed.value.rcvd.code, closed.value.rcvd.reason
 

@@ -85,7 +85,7 @@ class Node:
     """The process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self.process = process
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
@@ -95,8 +95,8 @@ class Node:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             said = json.loads(line)
             if "event" in said:
                 whose = said["client"], said.get("channel")
@@ -118,9 +118,9 @@ class Node:
         with self._lock:
             number = next(self._ids)
             self._answers[number] = answer
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps({"id": number, **order}) + "\n")
-            self._process.stdin.flush()
+            assert self.process.stdin is not None
+            self.process.stdin.write(json.dumps({"id": number, **order}) + "\n")
+            self.process.stdin.flush()
         return answer
 
     def new(self, place: Place, way: str = WEBSOCKET, *others: str, **options: Any) -> Sdk:

@@ -105,6 +105,7 @@ async function perform(order) {
   if (order.do === "new") return make(order);
   const client = clients[order.client];
   const one = order.channel ? client.getSubscription(order.channel) : client;
+  if (!(order.do in one)) throw new Error(`there is no ${order.do}`);
   if (typeof one[order.do] !== "function") return one[order.do];
   const encode = (data) => (client.binary ? Buffer.from(JSON.stringify(data)) : data);
   const data = { publish: order.channel ? 0 : 1, rpc: 1, send: 0 }[order.do];
