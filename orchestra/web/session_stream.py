@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 from twisted.internet.defer import Deferred
@@ -60,10 +60,10 @@ def push_events(replies: list[bytes]) -> bytes:
 class SessionStream(StreamClient, Session):
     """A session whose replies and pushes are in an HTTP response."""
 
-    content_type: ClassVar[str]
+    content_type: str
     """Of the response."""
 
-    retries: ClassVar[bool] = False
+    retries = False
     """Whether those who read it come back by themselves, when the response says."""
 
     _come_back: float | None = None
@@ -174,7 +174,7 @@ class HttpStream(EmulatedStream):
         """
         self.codec = protobuf_codec()
         self.frame = messages
-        self.content_type = "application/octet-stream"  # type: ignore[misc]
+        self.content_type = "application/octet-stream"
 
 
 class SseStream(EmulatedStream):

@@ -98,8 +98,9 @@ class StreamClient(WebClient):
             *lines, self._text = (self._text + data).split(b"\n")
             replies = [json.loads(line) for line in lines]
         if self.is_uni:
-            assert not any("push" in reply for reply in replies)
+            assert not any({"push", "id", "error"} & set(reply) for reply in replies)
             return replies
+        assert all({"push", "id"} & set(reply) for reply in replies if reply), replies
         return [reply.get("push", reply) for reply in replies]
 
     def emulate(self, *asked: dict[str, Any]) -> Answer:

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from orchestra.connection.close_codes import GOING_AWAY
 from orchestra.dialects.centrifuge import protobuf
@@ -20,6 +22,7 @@ from orchestra.policy.access import AccessRequest, Policy
 from orchestra.policy.grants import Grant, ServerSubscription
 from orchestra.refusal import RefusedError
 from orchestra.settings import SKIP, ChannelSettings
+from orchestra.web.resource import OrchestraResource
 from orchestra.web.session_stream import MAX_WAITING
 from orchestra.websocket.factory import OrchestraFactory
 from tests.memory import join
@@ -707,3 +710,36 @@ def test_without_protobuf(factory: OrchestraFactory, monkeypatch: pytest.MonkeyP
         answer = WebClient(factory).post(url, b"\x00", **binary)
         assert answer.status == 400
         assert "JSON only" in answer.text
+
+
+# In somebody else's site.
+
+
+def test_streams_in_a_site(clock: Clock) -> None:
+    """They are below the path where the resource is mounted, and have the same limits."""
+    factory = OrchestraFactory(reactor=clock, max_connections_per_address=3, max_message_size=100)
+    root = Resource()
+    root.putChild(b"live", OrchestraResource(factory))
+    site = Site(root, reactor=clock)
+    clients = [WebClient(site) for _ in URLS]
+    for url, client in zip(URLS, clients, strict=True):
+        first = b"{}" if url == UNI_SSE else commands(CONNECT).encode()
+        client.send(request("POST", "/live" + url, first))
+        assert b'"connect":{' in client.transport.take()
+    assert len(factory.clients) == 3
+    other = WebClient(site)
+    for url in URLS:
+        assert other.post("/live" + url, commands(CONNECT)).status == 429
+    for name in tuple(factory.emulated):
+        body = emulation(name, commands(publish(2, "hello")))
+        assert other.post("/live/emulation", body).status == 204
+    too_large = b" " * (2 * factory.site.max_commands + 1)
+    assert other.post("/live/emulation", too_large).status == 413
+    assert other.post("/live/connection/sse", too_large).status == 413
+    position = factory.hub.position("strings")
+    assert position is not None
+    assert position.offset == 2
+    for client in (*clients, other):
+        client.vanish()
+    assert factory.countConnections == 0
+    assert len(factory.admission._per_address) == 0
