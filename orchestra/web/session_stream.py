@@ -199,7 +199,7 @@ class UniSseStream(SessionStream):
 
     def connect(self, request: ConnectRequest) -> None:
         """Come in."""
-        self.perform([Command(id=1, connect=request)])
+        self.perform(Command(id=1, connect=request))
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell how the connection begins, as a push."""

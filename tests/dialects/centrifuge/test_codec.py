@@ -388,3 +388,32 @@ def test_a_request_that_is_nothing_else_is_read() -> None:
     for body in (b"", b"null", b'{"token": 1}', b"[" * 100_000, b'{"token": "\xff"}'):
         with pytest.raises(BadCommandError):
             read_json(body, ConnectRequest)
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [b"1", b"{}"],
+        [b"1,2", b"[3", b"4]"],
+        [b' "a', b'",  [1', b"2]"],
+        [b" 1", b"2"],
+        [b"", b"1"],
+        [b"[1,\n2]", b"3"],
+        [b'"a"', b"a"],
+    ],
+)
+def test_messages_are_json_by_themselves_or_text(payloads: list[bytes]) -> None:
+    """What would be JSON only with its neighbours is not taken for it."""
+    entries: list[Entry] = [(payload, False, None, 0.0) for payload in payloads]
+    replies = JSON.publications("band", entries, range(1, len(entries) + 1))
+    wanted = [
+        JSON.encode(Reply(push=Push("band", JSON.publication(e, n))))
+        for n, e in enumerate(entries, 1)
+    ]
+    assert replies == wanted
+
+
+@given(st.integers(1, 2**32 - 1))
+def test_the_reply_to_a_publication(number: int) -> None:
+    """The fast way says the same."""
+    assert JSON.published(number) == JSON.encode(Reply(number, publish=PublishResult()))
