@@ -44,8 +44,6 @@ def told_of(error: Exception) -> Error | None:
         return error.error
     if isinstance(error, RefusedError):
         return codes.error_of(error)
-    if isinstance(error, LostPositionError):
-        return codes.UNRECOVERABLE_POSITION
     if isinstance(error, BadCommandError):
         return replace(codes.BAD_REQUEST, message=str(error))
     if isinstance(error, LostPositionError):

@@ -20,8 +20,25 @@ WEBSOCKET = "websocket"
 PROTOBUF = "protobuf"
 """A WebSocket on which it is spoken in protobuf."""
 
-WAYS = (WEBSOCKET, PROTOBUF)
+HTTP_STREAM = "http_stream"
+BINARY_STREAM = "http_stream-protobuf"
+SSE = "sse"
+
+EMULATED = (HTTP_STREAM, BINARY_STREAM, SSE)
+"""Those where there is no WebSocket: commands go by requests of their own."""
+
+WAYS = (WEBSOCKET, PROTOBUF, *EMULATED)
 """Those by which the SDK can connect."""
+
+BINARY = (PROTOBUF, BINARY_STREAM)
+"""Those in protobuf."""
+
+
+def endpoint(place: Place, way: str) -> dict[str, str]:
+    """Where the SDK is to connect to."""
+    transport = way.partition("-")[0] if way in EMULATED else WEBSOCKET
+    url = place.url if transport == WEBSOCKET else place.http
+    return {"transport": transport, "endpoint": url(f"/connection/{transport}")}
 
 
 class SdkError(Exception):
@@ -106,28 +123,27 @@ class Node:
             self.process.stdin.flush()
         return answer
 
-    def new(self, place: Place, way: str = WEBSOCKET, **options: Any) -> Sdk:
+    def new(self, place: Place, way: str = WEBSOCKET, *others: str, **options: Any) -> Sdk:
         """A client that is not connected yet.
 
         :param way: one of :data:`WAYS`.
+        :param others: those that it may go on to.
         :param options: those of the SDK, and those of ``sdk.mjs``.
         """
         name = f"client {next(self._names)}"
-        url = place.url("/connection/websocket")
-        options["binary"] = way == PROTOBUF
-        self.order(name, None, "new", url, options).result(PATIENCE)
+        found: Any = place.url("/connection/websocket")
+        if others or way in EMULATED:
+            found = [endpoint(place, way) for way in (way, *others)]
+            options.setdefault("emulationEndpoint", place.http("/emulation"))
+        options["binary"] = (others or (way,))[-1] in BINARY
+        self.order(name, None, "new", found, options).result(PATIENCE)
         return Sdk(self, name)
 
-    def connected(self, place: Place, way: str = WEBSOCKET, **options: Any) -> Sdk:
+    def connected(self, place: Place, *ways: str, **options: Any) -> Sdk:
         """A client that is connected."""
-        client = self.new(place, way, **options)
+        client = self.new(place, *ways, **options)
         client.connect()
         return client
-
-    def leave(self) -> None:
-        """Have every client disconnect."""
-        for client in {client for client, channel in self.events if channel is None}:
-            self.order(client, None, "disconnect").result(PATIENCE)
 
 
 class _Part:

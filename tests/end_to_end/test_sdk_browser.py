@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.end_to_end.commands import PATH
 from tests.end_to_end.pages import open_at
 from tests.end_to_end.proxies import relaying
+from tests.end_to_end.sdk import BINARY, WAYS, endpoint
 from tests.end_to_end.server import PATIENCE, Place, Server, pouring
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-BUNDLES = {"websocket": "build/index.mjs", "protobuf": "build/protobuf/index.mjs"}
-"""What the package has for browsers, by what is spoken."""
-
-CONNECT = """([url, channel]) => {
+CONNECT = """([transport, emulationEndpoint, channel]) => {
     window.events = []
     window.encode = data => protobuf ? new TextEncoder().encode(JSON.stringify(data)) : data
     const decode = data => protobuf ? JSON.parse(new TextDecoder().decode(data)) : data
-    const options = {minReconnectDelay: 20, maxReconnectDelay: 200}
-    window.centrifuge = new Centrifuge(url, options)
+    const options = {emulationEndpoint, minReconnectDelay: 20, maxReconnectDelay: 200}
+    window.centrifuge = new Centrifuge([transport], options)
     window.subscription = centrifuge.newSubscription(
         channel, {recoverable: true, joinLeave: true})
     centrifuge.on("connected", context => { window.client = context.client })
@@ -39,32 +36,40 @@ CONNECT = """([url, channel]) => {
 }"""
 
 
-@pytest.fixture(params=BUNDLES)
-def context(
-    request: pytest.FixtureRequest, browser: Browser, node_folder: Path
-) -> Iterator[BrowserContext]:
-    """Pages that find the SDK as a module, at a URL that no server is asked for."""
-    bundle = node_folder / "node_modules" / "centrifuge" / BUNDLES[request.param]
-    is_binary = str(request.param == "protobuf").lower()
+class Tabs:
+    """The pages of a browser, which all connect in the same way.
+
+    They find the SDK as a module, at a URL that no server is asked for.
+    """
+
+    def __init__(self, context: BrowserContext, folder: Path, way: str) -> None:
+        self.context = context
+        self.way = way
+        is_binary = way in BINARY
+        bundle = folder / "node_modules/centrifuge/build" / ("protobuf" if is_binary else "")
+        context.route("**/sdk.mjs", lambda route: route.fulfill(path=bundle / "index.mjs"))
+        context.add_init_script(f"window.protobuf = {str(is_binary).lower()}")
+
+    def open(self, place: Place, channel: str) -> Page:
+        """A page with a client that has connected and subscribed."""
+        page = self.context.new_page()
+        open_at(page, place)
+        page.add_script_tag(
+            type="module",
+            content='import { Centrifuge } from "/sdk.mjs"; window.Centrifuge = Centrifuge;',
+        )
+        page.wait_for_function("!!window.Centrifuge")
+        page.evaluate(CONNECT, [endpoint(place, self.way), place.http("/emulation"), channel])
+        assert happened(page, 1) == [["subscribed", False]]
+        return page
+
+
+@pytest.fixture(params=WAYS)
+def tabs(request: pytest.FixtureRequest, browser: Browser, node_folder: Path) -> Iterator[Tabs]:
+    """Pages without a past."""
     with browser.new_context() as context:
         context.set_default_timeout(1000 * PATIENCE)
-        context.route("**/sdk.mjs", lambda route: route.fulfill(path=bundle))
-        context.add_init_script(f"window.protobuf = {is_binary}")
-        yield context
-
-
-def tab(context: BrowserContext, place: Place, channel: str) -> Page:
-    """A page with a client that has connected and subscribed."""
-    page = context.new_page()
-    open_at(page, place)
-    page.add_script_tag(
-        type="module",
-        content='import { Centrifuge } from "/sdk.mjs"; window.Centrifuge = Centrifuge;',
-    )
-    page.wait_for_function("!!window.Centrifuge")
-    page.evaluate(CONNECT, [place.url(PATH), channel])
-    assert happened(page, 1) == [["subscribed", False]]
-    return page
+        yield Tabs(context, node_folder, request.param)
 
 
 def happened(page: Page, count: int) -> list[list[Any]]:
@@ -74,22 +79,21 @@ def happened(page: Page, count: int) -> list[list[Any]]:
     return found
 
 
-def test_two_tabs_hear_each_other(
-    context: BrowserContext, server: Server, request: pytest.FixtureRequest
-) -> None:
+def test_two_tabs_hear_each_other(tabs: Tabs, server: Server) -> None:
     """And know of each other; a plain WebSocket is heard as well, and hears both."""
-    channel = f"tabs-{request.node.callspec.id}"
-    one = tab(context, server, channel)
+    channel = f"tabs-{tabs.way}"
+    one = tabs.open(server, channel)
     first = one.evaluate("client")
     assert happened(one, 1) == [["join", first]]
-    two = tab(context, server, channel)
+    two = tabs.open(server, channel)
     second = two.evaluate("client")
     assert happened(one, 1) == happened(two, 1) == [["join", second]]
     present = "async () => Object.keys((await subscription.presence()).clients)"
     assert set(one.evaluate(present)) == set(two.evaluate(present)) == {first, second}
     data = [{"a": ["ü"]}, "12", 12, None, ""]
     for page in (one, two):
-        page.evaluate("data => Promise.all(data.map(d => subscription.publish(encode(d))))", data)
+        for value in data:  # one after the other, since requests may overtake each other
+            page.evaluate("data => subscription.publish(encode(data))", value)
     expected = [["publication", value] for value in [*data, *data]]
     assert happened(one, 10) == happened(two, 10) == expected
     with server.connect(f"/{channel}?last=10") as plain:
@@ -106,13 +110,11 @@ def test_two_tabs_hear_each_other(
     assert ["leave", second] in events
 
 
-def test_a_page_comes_back(
-    context: BrowserContext, server: Server, request: pytest.FixtureRequest
-) -> None:
+def test_a_page_comes_back(tabs: Tabs, server: Server) -> None:
     """Cut off while messages pour, it hears each of them once, and in order."""
-    channel = f"back-{request.node.callspec.id}"
+    channel = f"back-{tabs.way}"
     with relaying(server) as relay:
-        page = tab(context, relay, channel)
+        page = tabs.open(relay, channel)
         with pouring(server, f"/{channel}") as stop:
             page.wait_for_function("events.length > 100")
             relay.cut()
@@ -128,18 +130,25 @@ def test_a_page_comes_back(
         page.close()
 
 
-def test_a_page_of_another_origin(context: BrowserContext, server: Server) -> None:
-    """It is not let in, whatever it asks for."""
-    page = tab(context, server, "origins")
-    other = context.new_page()
-    other.goto(f"http://localhost:{server.port}/healthz")
-    outcome = other.evaluate(
-        """url => new Promise(resolve => {
-            const socket = new WebSocket(url)
-            socket.onopen = () => resolve("open")
-            socket.onclose = event => resolve(event.code)
-        })""",
-        server.url(PATH),
+def test_a_page_of_another_origin(page: Page, server: Server) -> None:
+    """It is let in by none of the ways, and its commands are not taken."""
+    page.goto(f"http://localhost:{server.port}/healthz")
+    outcome = page.evaluate(
+        """([ws, http]) => Promise.all([
+            new Promise(resolve => {
+                const socket = new WebSocket(ws + "/websocket")
+                socket.onopen = () => resolve("open")
+                socket.onclose = event => resolve(event.code)
+            }),
+            new Promise(resolve => {
+                const source = new EventSource(http + "/connection/sse?cf_connect=%7B%7D")
+                source.onopen = () => resolve("open")
+                source.onerror = () => resolve(source.readyState)
+            }),
+            ...["/connection/http_stream", "/emulation"].map(path =>
+                fetch(http + path, {method: "POST", body: "{}"}).then(
+                    answer => answer.status, error => error.name)),
+        ])""",
+        [server.url("/connection"), server.http("")],
     )
-    assert outcome == 1006
-    assert page.evaluate("centrifuge.state") == "connected"
+    assert outcome == [1006, 2, "TypeError", "TypeError"]

@@ -60,6 +60,25 @@ def test_a_connection_is_cut(node: Node, server: Server, way: str) -> None:
         sdk.do("disconnect")
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_was_heard_before(node: Node, server: Server, way: str) -> None:
+    """Cut off before it has heard anything, it goes on from where its subscription began."""
+    channel = f"before-{way}"
+    play(server, channel, "1", "2")
+    with relaying(server) as relay:
+        sdk = node.connected(relay, way)
+        subscription = sdk.subscription(channel, recoverable=True)
+        position = subscription.subscribe()["streamPosition"]
+        newest = sdk.do("history", channel, {"limit": 0})
+        assert position == {"offset": 2, "epoch": newest["epoch"]}
+        relay.shut()
+        play(server, channel, "3", "4")
+        relay.open()
+        assert recovered(subscription)
+        assert heard(subscription, 2) == [3, 4]
+        sdk.do("disconnect")
+
+
 @pytest.mark.parametrize("kind", KEEPING)
 def test_a_proxy_is_killed(node: Node, server: Server, tmp_path: Path, kind: str) -> None:
     """Nothing is lost, nothing comes twice, and all is in order, on several connections."""
@@ -71,9 +90,8 @@ def test_a_proxy_is_killed(node: Node, server: Server, tmp_path: Path, kind: str
             before = [heard(subscription, 50) for subscription in subscriptions]
             proxy.kill()
             proxy.start()
-            assert [recovered(subscription) for subscription in subscriptions] == [True] * len(
-                WAYS
-            )
+            back = [recovered(subscription) for subscription in subscriptions]
+            assert back == [True] * len(WAYS)
             count = stop()
         for data, subscription in zip(before, subscriptions, strict=True):
             assert data + heard(subscription, count - 50) == list(range(count))
