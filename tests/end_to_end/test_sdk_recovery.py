@@ -139,23 +139,24 @@ def test_a_state_of_ones_own(node: Node, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
-def test_the_server_is_restarted(node: Node, tmp_path: Path, is_killed: bool) -> None:
+@pytest.mark.parametrize("end", ["stopped", "drained", "killed"])
+def test_the_server_is_restarted(node: Node, tmp_path: Path, end: str) -> None:
     """The SDK comes back by itself. It is told that it may have missed something, since nobody
     can know; nothing comes twice, and what is played after that it hears."""
-    with serving(tmp_path) as first, relaying(first) as relay:
+    drain = f"--drain={int(end == 'drained')}"
+    with serving(tmp_path, drain) as first, relaying(first) as relay:
         clients = [node.connected(relay, way) for way in WAYS]
         subscriptions = [client.subscribe("restarted", recoverable=True) for client in clients]
         player = node.connected(first)
         for number in range(2000):
             player.order("publish", "restarted", number)
         before = [heard(subscription, 50) for subscription in subscriptions]
-        first.stop(signal.SIGKILL if is_killed else signal.SIGTERM)
+        first.stop(signal.SIGKILL if end == "killed" else signal.SIGTERM)
         for client in clients:
             assert client.wait("connecting")["code"] == 0
             cut = client.wait("connecting")
             assert (cut["code"], cut["reason"]) == (
-                (1, "transport closed") if is_killed else (3001, "shutdown")
+                (1, "transport closed") if end == "killed" else (3001, "shutdown")
             )
         with serving(tmp_path) as second:
             play(second, "restarted", "between")
