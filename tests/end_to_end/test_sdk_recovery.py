@@ -174,12 +174,12 @@ def test_the_server_is_restarted(node: Node, tmp_path: Path, end: str) -> None:
             assert second.stop() == 0
 
 
-def test_a_subscription_is_kept_from_the_beginning(node: Node, server: Server) -> None:
-    """One that begins where a client was before the process hears all since then."""
+def test_a_subscription_since_a_position(node: Node, server: Server) -> None:
+    """It hears all that has come after that, though another client was there then."""
     first = node.connected(server, WEBSOCKET)
-    position = first.subscribe("since", recoverable=True)
+    earlier = first.subscribe("since", recoverable=True)
     play(server, "since", "1", "2", "3")
-    seen = position.wait("publication")
+    seen = earlier.wait("publication")
     history = first.do("history", "since", {"limit": 0})
     first.do("disconnect")
     second = node.connected(server, WEBSOCKET)
