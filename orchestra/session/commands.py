@@ -73,10 +73,9 @@ async def answer(session: Session, command: Command, name: str) -> None:
         result = await COMMANDS[name](session, getattr(command, name))
         if command.id and not session.is_gone:
             session.reply(session.codec.encode(Reply(id=command.id, **{name: result})))
-    except CancelledError:  # it has left before it was decided
-        pass
     except Exception as error:
-        if not session.is_gone:
+        # It may have left before it was decided; and what is cancelled then does not matter.
+        if not (session.is_gone or (session.is_leaving and isinstance(error, CancelledError))):
             session.refuse(command.id, error)
             if name == "connect":
                 session.not_connected()
@@ -163,9 +162,7 @@ def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
 async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeResult:
     """Listen to a channel, from now on or from where the client was."""
     channel = channel_of(request.channel)
-    if channel in session.subscriptions:
-        raise CommandError(codes.ALREADY_SUBSCRIBED)
-    session.check_subscriptions()
+    session.check_subscriptions(channel)
     access, grant = session.factory.access, session.grant
     if request.token:
         grant = await settled(session, access.subscription(grant, channel, request.token))
@@ -173,6 +170,9 @@ async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeRes
     else:
         grant.check(SUBSCRIBE, channel)
         await settled(session, access.subscribe(grant, channel))
+        grant = session.grant  # which may be another by now
+        grant.check(SUBSCRIBE, channel)
+    session.check_subscriptions(channel)  # and so may these
     result = subscribe_to(session, channel, grant, Wishes.of(request))
     if request.token:
         expires, ttl = time_left(session, grant)
