@@ -51,7 +51,7 @@ from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
 from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
 from orchestra.session.refusals import CommandError, DisconnectError
-from orchestra.session.subscribing import Wishes, subscribe_to, subscribe_unasked
+from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
 from orchestra.urls import RESERVED
 
 if TYPE_CHECKING:
@@ -162,22 +162,39 @@ def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
 async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeResult:
     """Listen to a channel, from now on or from where the client was."""
     channel = channel_of(request.channel)
-    session.check_subscriptions(channel)
-    access, grant = session.factory.access, session.grant
-    if request.token:
-        grant = await settled(session, access.subscription(grant, channel, request.token))
-        grant.check_time(session.factory.hub.wall_clock)
-    else:
-        grant.check(SUBSCRIBE, channel)
-        await settled(session, access.subscribe(grant, channel))
-        grant = session.grant  # which may be another by now
-        grant.check(SUBSCRIBE, channel)
-    session.check_subscriptions(channel)  # and so may these
-    result = subscribe_to(session, channel, grant, Wishes.of(request))
-    if request.token:
-        expires, ttl = time_left(session, grant)
-        return replace(result, expires=expires, ttl=ttl)
-    return result
+    check_subscription(session, channel)
+    access, wishes = session.factory.access, Wishes.of(request)
+    if not request.token:
+        session.grant.check(SUBSCRIBE, channel)
+        await settled(session, access.subscribe(session.grant, channel))
+        check_subscription(session, channel)  # the server may have been quicker
+        session.grant.check(SUBSCRIBE, channel)  # of which there may be another by now
+        return subscribe_to(session, channel, session.grant, wishes)
+    grant = await settled(session, access.subscription(session.grant, channel, request.token))
+    check_subscription(session, channel)
+    grant.check(SUBSCRIBE, channel)
+    grant.check_time(session.factory.hub.wall_clock)
+    if grant is session.grant:
+        return subscribe_to(session, channel, grant, wishes)
+    data = None
+    for told in grant.subscriptions:
+        if told.channel == channel:
+            data = told.data
+            wishes = wishes._replace(wants_moves=wishes.wants_moves or told.join_leave)
+    result = subscribe_to(session, channel, grant, wishes)
+    expires, ttl = time_left(session, grant)
+    return replace(result, expires=expires, ttl=ttl, data=None if data is None else json_of(data))
+
+
+def check_subscription(session: Session, channel: str) -> None:
+    """Make sure that a session may listen to one more channel.
+
+    :raises CommandError: if it does already, or to as many as it may.
+    """
+    if channel in session.subscriptions:
+        raise CommandError(codes.ALREADY_SUBSCRIBED)
+    if 0 < session.factory.max_subscriptions <= len(session.subscriptions):
+        raise CommandError(codes.LIMIT_EXCEEDED)
 
 
 async def unsubscribe(session: Session, request: UnsubscribeRequest) -> UnsubscribeResult:
@@ -296,6 +313,7 @@ async def sub_refresh(session: Session, request: SubRefreshRequest) -> SubRefres
     if session.subscriptions.get(channel) is not subscription:
         raise CommandError(codes.PERMISSION_DENIED)
     grant.check_time(session.factory.hub.wall_clock)
+    grant.check(SUBSCRIBE, channel)
     subscription.grant = grant
     subscription.hold_until_expired()
     expires, ttl = time_left(session, grant)

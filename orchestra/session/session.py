@@ -35,7 +35,7 @@ from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.session.commands import COMMANDS, answer, check_publication, time_left
 from orchestra.session.encodings import Frame
-from orchestra.session.refusals import CommandError, DisconnectError, told_of
+from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
 from orchestra.session.subscription import Subscription
 from orchestra.settings import ChannelSettings
@@ -418,17 +418,6 @@ class Session(Client):
     def awaits_pong(self) -> bool:
         """Whether a ping must be answered."""
         return bool(self.factory.autoPingInterval and self.factory.autoPingTimeout)
-
-    def check_subscriptions(self, channel: str) -> None:
-        """Make sure that it may listen to one more channel.
-
-        :param channel: its name.
-        :raises CommandError: if it may not.
-        """
-        if channel in self.subscriptions:
-            raise CommandError(codes.ALREADY_SUBSCRIBED)
-        if 0 < self.factory.max_subscriptions <= len(self.subscriptions):
-            raise CommandError(codes.LIMIT_EXCEEDED)
 
     def renew(self, grant: Grant) -> None:
         """Go on with another grant, and leave the channels that it does not allow."""

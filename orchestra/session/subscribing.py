@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Raw, json
+from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestra.dialects.centrifuge import codes
@@ -131,8 +132,13 @@ def subscribe_unasked(
     result = subscribe_to(session, wanted.channel, session.grant, wishes)
     session.subscriptions[wanted.channel].is_servers = True
     if wanted.data is not None:
-        return replace(result, data=Raw(json.encode(wanted.data)))
+        return replace(result, data=json_of(wanted.data))
     return result
+
+
+def json_of(value: Any) -> Raw:
+    """A value of an application's as data."""
+    return Raw(json.dumps(value, separators=(",", ":")).encode())
 
 
 def as_push(result: SubscribeResult) -> Subscribe:

@@ -99,7 +99,7 @@ def test_commands_are_read() -> None:
         {"x": SubscribeRequest(offset=3)},
     )
     assert others == [
-        Command(2, subscribe=SubscribeRequest("♪", recover=True, epoch="e")),
+        Command(2, subscribe=SubscribeRequest("♪", recover=True, epoch="e", flag=1)),
         Command(3, history=HistoryRequest("x", -1, StreamPosition(7))),
         Command(4, ping=PingRequest()),
     ]
