@@ -15,10 +15,12 @@ from tests.events import lines, named
 
 BIG = b"x" * 1024
 
+
 def fill(server, clock, channel, kb=400):
     for _ in range(kb):
         server.hub.publish(channel, BIG)
         turn(clock)
+
 
 def test_basic(server, clock):
     sdk = SDK(server)
@@ -29,6 +31,7 @@ def test_basic(server, clock):
     print(sdk.told)
     assert sdk.heard("a") == [{"x": 1}]
 
+
 def test_watcher_not_written_while_full(serve, clock):
     server = serve(retention=Retention(), ping_interval=0)
     sdk = SDK(server)
@@ -36,7 +39,9 @@ def test_watcher_not_written_while_full(serve, clock):
         server.hub.publish("a", BIG[:100])
     epoch = server.hub.position("a").epoch
     turn(clock)
-    sdk.send(sdk.command("subscribe", channel="a", recover=True, epoch=epoch, offset=0, join_leave=True))
+    sdk.send(
+        sdk.command("subscribe", channel="a", recover=True, epoch=epoch, offset=0, join_leave=True)
+    )
     assert sdk.session._outflow.full
     waiting = len(sdk.session._outflow._waiting)
     for n in range(50):
@@ -47,6 +52,7 @@ def test_watcher_not_written_while_full(serve, clock):
         turn(clock)
     assert len(sdk.session._outflow._waiting) == waiting
 
+
 def test_server_subscribes_meanwhile(serve, clock):
     policy = AskedPolicy("subscribe")
     server = serve(policy=policy)
@@ -56,6 +62,7 @@ def test_server_subscribes_meanwhile(serve, clock):
     policy.waiting.pop(0).callback(None)
     assert sdk.answer(sent)["code"] == 105
     assert len(server.hub.presence("a")) == 1
+
 
 def test_renewed_meanwhile(serve, clock):
     policy = AskedPolicy("subscribe", grant=Grant("ann", expires=clock.seconds() + 50))
@@ -68,6 +75,7 @@ def test_renewed_meanwhile(serve, clock):
     clock.advance(100)
     assert sdk.pushes("a") == []
 
+
 def test_evicted_leaves_no_watcher(serve, clock):
     server = serve(ping_interval=0, close_timeout=0)
     sdk = SDK(server)
@@ -75,6 +83,7 @@ def test_evicted_leaves_no_watcher(serve, clock):
     fill(server, clock, "a")
     assert not server.hub._watched
     assert sdk.closed == (3008, "slow")
+
 
 def test_evicted_in_one_of_two(serve, clock):
     server = serve(ping_interval=0)
@@ -86,13 +95,16 @@ def test_evicted_in_one_of_two(serve, clock):
     clock.advance(6)
     assert sdk.wire.transport.disconnected
 
+
 def test_dead_while_full(serve, clock):
     server = serve(retention=Retention())
     sdk = SDK(server)
     sdk.ask("subscribe", channel="a")
     fill(server, clock, "a")
-    for _ in range(60): clock.advance(1)
+    for _ in range(60):
+        clock.advance(1)
     assert sdk.wire.transport.disconnected
+
 
 def test_dead_with_commands_while_full(serve, clock):
     server = serve(retention=Retention())
@@ -101,8 +113,10 @@ def test_dead_with_commands_while_full(serve, clock):
     sdk = SDK(server)
     sdk.send(*[sdk.command("history", channel="a", limit=-1) for _ in range(20)])
     assert sdk.session._outflow.full
-    for _ in range(80): clock.advance(1)
+    for _ in range(80):
+        clock.advance(1)
     assert sdk.wire.transport.disconnected
+
 
 def test_long_refusal(serve, clock):
     policy = AskedPolicy()
@@ -111,6 +125,7 @@ def test_long_refusal(serve, clock):
     sdk = SDK(server, None)
     sdk.call("connect")
     assert sdk.closed == (3500, "ö" * 61)
+
 
 def test_close_while_decided(serve, clock):
     policy = AskedPolicy("subscribe")
@@ -123,6 +138,7 @@ def test_close_while_decided(serve, clock):
     assert sdk.wire.transport.reading
     assert sdk.closed[0] == 3005
     assert sdk.wire.transport.disconnected
+
 
 def test_reads_slowly_all_the_time(serve, clock):
     server = serve(retention=Retention())
@@ -139,6 +155,7 @@ def test_reads_slowly_all_the_time(serve, clock):
         sdk.wire.ws.receive_data(sdk.wire.transport.take())
         assert sdk.session._farewell is None, n
 
+
 def test_reads_history_slowly(serve, clock):
     server = serve(retention=Retention())
     for n in range(900):
@@ -151,6 +168,7 @@ def test_reads_history_slowly(serve, clock):
         sdk.wire.ws.receive_data(sdk.wire.transport.take())
         assert sdk.session._farewell is None, n
 
+
 def test_rpc_cancels_itself(serve, clock):
     d = Deferred()
     server = serve(rpc={"x": lambda c, v: d})
@@ -159,11 +177,14 @@ def test_rpc_cancels_itself(serve, clock):
     d.cancel()
     assert sdk.answer(sent)["code"] == 100
 
+
 def test_vacant_lingers(serve, clock):
     server = serve(retention=Retention(age=100000.0))
     sdk = SDK(server)
     sdk.ask("subscribe", channel="a")
-    sdk.session.close(__import__("orchestra.connection.close_codes").connection.close_codes.GOING_AWAY)
+    sdk.session.close(
+        __import__("orchestra.connection.close_codes").connection.close_codes.GOING_AWAY
+    )
     assert sdk.closed == (3001, "shutdown")
     clock.advance(70)
     assert "a" not in server.hub.channels()
