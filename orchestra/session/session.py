@@ -199,7 +199,7 @@ class Session(Client):
         self._work()
 
     def _perform(self, command: Command) -> None:
-        if command.publish is not None and self.is_connected:
+        if command.publish is not None and command.id and self.is_connected:
             self._publish(command, command.publish)
             return
         self._play()
