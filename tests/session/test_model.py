@@ -280,15 +280,15 @@ class Sessions(RuleBasedStateMachine):
         elif "push" in reply:
             self.pushed(**reply["push"])
         else:
-            self.answered(**reply)
+            self.answered(reply.pop("id"), **reply)
 
-    def answered(self, id: int, error: Any = None, **results: Any) -> None:
-        if id in self.calls:
-            self.calls.remove(id)
+    def answered(self, command: int, error: Any = None, **results: Any) -> None:
+        if command in self.calls:
+            self.calls.remove(command)
             assert results == {"rpc": {"data": {"here": 1}}}
             return
-        assert id == self.sent.popleft(), "answers come in the order of the questions"
-        ((name, asked),) = self.asked[id].items()
+        assert command == self.sent.popleft(), "answers come in the order of the questions"
+        ((name, asked),) = self.asked[command].items()
         assert error or name in results
         if error:
             assert name != "connect"
@@ -386,8 +386,7 @@ class Sessions(RuleBasedStateMachine):
             self.read_all()
             self.little_is_kept()
         if not (self.is_closed or self.is_gone):
-            assert not (self.sent or self.calls), "all is answered"
-            assert not self.outbox
+            assert [*self.sent, *self.calls, *self.outbox] == [], "all is answered"
             assert set(self.views) == set(self.wire.server.subscriptions)
             for channel, view in self.views.items():
                 top = len(self.log[channel])
