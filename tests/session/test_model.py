@@ -257,8 +257,6 @@ class Sessions(RuleBasedStateMachine):
     # What the client is told.
 
     def hear(self, data: bytes) -> None:
-        if data:
-            self.active_at = self.clock.seconds()
         before = len(self.wire.messages)
         self.wire.ws.receive_data(data)
         for event in self.wire.ws.events_received():
@@ -269,6 +267,8 @@ class Sessions(RuleBasedStateMachine):
                 self.told(json.loads(line))
         if self.wire.close_frame and not self.is_closed:
             self.closed(*self.wire.close_frame)
+        if data:
+            self.active_at = self.clock.seconds()
         if self.wire.transport.reading and not self.wire.transport.disconnected:
             for answer in self.wire.ws.data_to_send():
                 self.wire.server.dataReceived(answer)
