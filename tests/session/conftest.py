@@ -48,6 +48,12 @@ def serve(clock: Clock, log: list[LogEvent]) -> Iterator[Serve]:
         assert not factory.encodings._moves
 
 
+@pytest.fixture
+def server(serve: Serve) -> OrchestraFactory:
+    """A server that lets everybody in."""
+    return serve()
+
+
 def nothing_is_left(factory: OrchestraFactory) -> None:
     """Nothing of a client is."""
     assert not factory.clients

@@ -267,7 +267,7 @@ class Sessions(RuleBasedStateMachine):
                 self.told(json.loads(line))
         if self.wire.close_frame and not self.is_closed:
             self.closed(*self.wire.close_frame)
-        if data:
+        if data and not self.wire.server.is_leaving:
             self.active_at = self.clock.seconds()
         if self.wire.transport.reading and not self.wire.transport.disconnected:
             for answer in self.wire.ws.data_to_send():
@@ -400,4 +400,4 @@ class Sessions(RuleBasedStateMachine):
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestSessions.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
