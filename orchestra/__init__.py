@@ -17,16 +17,19 @@ from orchestra.position import LostPositionError, Position
 from orchestra.presence import Member, Move, Presence
 from orchestra.refusal import RefusedError
 from orchestra.service import ListenError, OrchestraService
+from orchestra.session.calls import Caller
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
 from orchestra.tls import CertificateFileError, ServerCertificate
 from orchestra.web.resource import OrchestraResource
+from orchestra.web.server_api import ServerApiResource
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 
 __all__ = [
     "AccessRequest",
     "ApiKeys",
+    "Caller",
     "Capability",
     "CertificateFileError",
     "ChannelSettings",
@@ -50,6 +53,7 @@ __all__ = [
     "Presence",
     "RefusedError",
     "Retention",
+    "ServerApiResource",
     "ServerCertificate",
     "ServerSubscription",
     "Subscriber",

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from math import ceil
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -20,11 +21,9 @@ from orchestra.connection.turns import SLICE
 from orchestra.counters import WEBSOCKET
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
-from orchestra.dialects.centrifuge.codes import Disconnect, Unsubscribed
+from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
 from orchestra.dialects.centrifuge.schema import (
     Command,
-    PublishRequest,
-    PublishResult,
     Push,
     Refresh,
     Reply,
@@ -33,7 +32,7 @@ from orchestra.message import Content
 from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
-from orchestra.session.commands import COMMANDS, answer, check_publication, time_left
+from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
 from orchestra.session.encodings import Frame
 from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
@@ -43,10 +42,12 @@ from orchestra.settings import ChannelSettings
 MUCH = 64 * 1024
 """How many bytes of replies are collected before they are sent."""
 
+BURST = 64
+"""How many messages are published at once before it is looked at whether others should have a
+turn."""
+
 MAX_CALLS = 16
 """How many calls of a client are answered at a time."""
-
-_PUBLISHED = PublishResult()
 
 # What the server closes with, in the words of this protocol.
 _IN_ITS_WORDS = {
@@ -105,8 +106,6 @@ class Session(Client):
         self._replies: list[bytes] = []
         self._size = 0
         self._starting: list[Subscription] = []  # once the reply is written that says so
-        self._batch: list[Content] = []  # to be published in one channel
-        self._batch_channel = ""
         self._allowances: dict[ChannelSettings, TokenBucket | None] = {}
         self._is_working = self._has_turn = self._is_waiting = False
         self._held = 0  # for how many reasons nothing is to be performed
@@ -125,20 +124,27 @@ class Session(Client):
 
     # The way in.
 
-    def received(self, data: bytes) -> None:
+    def received(self, *frames: bytes) -> None:
         """Perform the commands that the client has sent.
 
-        :param data: a frame with commands.
+        :param frames: with commands; those that came together.
         """
         self._heard_at = self.factory.reactor.seconds()
         if self._farewell is not None:
             return
+        bad = None
         try:
-            commands = self.codec.decode(data)
+            for frame in frames:
+                self._commands.extend(self.codec.decode(frame))
         except BadCommandError as error:
-            self.disconnect(replace(codes.BAD_FRAME, reason=str(error)))
-            return
-        self._commands.extend(commands)
+            bad = replace(codes.BAD_FRAME, reason=str(error))
+        self._work()
+        if bad is not None:
+            self.disconnect(bad)
+
+    def perform(self, command: Command) -> None:
+        """Perform a command, after those that came before."""
+        self._commands.append(command)
         self._work()
 
     def pause_reading(self) -> None:
@@ -164,7 +170,12 @@ class Session(Client):
         seconds = self.factory.turns.seconds
         try:
             while self._commands and self._awaited is None and not self._must_wait:
-                self._perform(self._commands.popleft())
+                command = self._commands[0]
+                if command.publish is not None and command.id and self._publishes_at_once:
+                    self._publish(command.publish.channel)
+                else:
+                    self._commands.popleft()
+                    self._perform(command)
                 if self._size > MUCH:
                     self.flush()
                 now = seconds()
@@ -199,10 +210,6 @@ class Session(Client):
         self._work()
 
     def _perform(self, command: Command) -> None:
-        if command.publish is not None and command.id and self.is_connected:
-            self._publish(command, command.publish)
-            return
-        self._play()
         name = next((name for name in COMMANDS if getattr(command, name) is not None), None)
         if name is None and not command.id and self.is_connected:
             return  # a pong, whose coming says it all
@@ -240,26 +247,39 @@ class Session(Client):
 
     # Publishing.
 
-    def _publish(self, command: Command, request: PublishRequest) -> None:
-        if self.factory.access.asks_to_publish:
-            self._play()
-            self._wait_for(Deferred.fromCoroutine(answer(self, command, "publish")))
-            return
-        try:
-            channel, content = check_publication(self, request)
-        except Exception as error:
-            self.refuse(command.id, error)
-            return
-        if channel != self._batch_channel:
-            self._play()
-            self._batch_channel = channel
-        self._batch.append(content)
-        self.reply(self.codec.encode(Reply(id=command.id, publish=_PUBLISHED)))
+    @property
+    def _publishes_at_once(self) -> bool:
+        # Whether nobody else has to be asked about what it publishes.
+        return self.is_connected and not self.factory.access.asks_to_publish
 
-    def _play(self) -> None:
-        batch, self._batch = self._batch, []
-        if batch:
-            self.play(self._batch_channel, batch)
+    def _publish(self, channel: str) -> None:
+        # The next commands, as far as they publish in that channel: what holds there is looked at
+        # once for all of them.
+        settings, refusal = self.factory.defaults, None
+        try:
+            settings = check_publisher(self, channel)
+        except Exception as error:
+            refusal = error
+        commands, published = self._commands, self.codec.published
+        contents: list[Content] = []
+        left = BURST
+        while left and commands:
+            number, request = commands[0].id, commands[0].publish
+            if request is None or not number or request.channel != channel:
+                break
+            left -= 1
+            commands.popleft()
+            if refusal is not None:
+                self.refuse(number, refusal)
+                continue
+            try:
+                contents.append(check_message(self, request, settings))
+            except Exception as error:
+                self.refuse(number, error)
+            else:
+                self.reply(published(number))
+        if contents:
+            self.play(channel, contents)
 
     def play(self, channel: str, contents: list[Content]) -> None:
         """Publish what may be published."""
@@ -285,6 +305,14 @@ class Session(Client):
         self._replies.append(reply)
         self._size += len(reply)
 
+    def answer(self, command: int, name: str, result: Any) -> None:
+        """Tell what has come of a command.
+
+        :param command: its id.
+        :param name: its name.
+        """
+        self.reply(self.codec.encode(Reply(id=command, **{name: result})))
+
     def refuse(self, command: int, error: Exception) -> None:
         """Tell why a command was not performed.
 
@@ -297,7 +325,14 @@ class Session(Client):
         if found is None:
             self.factory.report(Failure(error), "a command could not be performed")
             found = codes.INTERNAL
-        self.reply(self.codec.encode(Reply(id=command, error=found)))
+        self.answer_with_error(command, found)
+
+    def answer_with_error(self, command: int, error: Error) -> None:
+        """Tell why a command was not performed, in the words of the protocol.
+
+        :param command: its id.
+        """
+        self.reply(self.codec.encode(Reply(id=command, error=error)))
 
     def push(self, push: Push) -> None:
         """Send something that is no reply to a command."""
@@ -310,9 +345,8 @@ class Session(Client):
         self._starting.append(subscription)
 
     def flush(self) -> None:
-        """Write the replies that there are, publish what is published, and have those
-        subscriptions read that begin with that."""
-        self._play()
+        """Write the replies that there are, and have those subscriptions read that begin with
+        that."""
         replies, self._replies = self._replies, []
         self._size = 0
         if replies and not (self.is_gone or self._is_over):
@@ -355,7 +389,11 @@ class Session(Client):
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
         self.factory.activity.missed(self.peer, subscription.channel, missed)
-        if subscription.is_positioned and self._farewell is None:
+        if not subscription.is_positioned or self._farewell is not None:
+            return
+        if subscription.is_servers:  # which the client cannot ask for anew, unless it comes back
+            self.disconnect(codes.INSUFFICIENT_STATE)
+        else:
             self.drop(subscription, codes.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
@@ -481,7 +519,7 @@ class Session(Client):
         # Who has not read what was sent before need not read this: reading is life enough.
         if not self._outflow.full:
             self.write(self.frame([self.codec.encode(Reply())]))
-        if self.factory.autoPingTimeout:
+        if self.awaits_pong:
             now = self.factory.reactor.seconds()
             self._pong_timer = self.factory.timers.call_later(
                 self.factory.autoPingTimeout, partial(self._look_for_life, now)

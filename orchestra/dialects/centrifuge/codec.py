@@ -6,14 +6,16 @@ Commands, replies and pushes in JSON are objects on a line each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
+from msgspec.json import decode as decode_json
 
 from orchestra.dialects.centrifuge.content import (
     LINE_FEED,
     Publishers,
+    all_json,
     content_of_json,
     info_of,
     json_of,
@@ -24,6 +26,7 @@ from orchestra.dialects.centrifuge.schema import (
     BadCommandError,
     ClientInfo,
     Command,
+    EmulationRequest,
     Join,
     Leave,
     Publication,
@@ -33,13 +36,16 @@ from orchestra.dialects.centrifuge.schema import (
 from orchestra.message import Content, Entry
 from orchestra.presence import Move
 
-__all__ = ["JSON", "BadCommandError", "Codec"]
+__all__ = ["JSON", "BadCommandError", "Codec", "read_json"]
 
 MAX_COMMANDS = 4096
 """How many commands a frame may have: who comes back to many channels asks for all at once."""
 
 TOO_MANY = f"a frame may have at most {MAX_COMMANDS} commands"
 """What a client is told that sends more."""
+
+
+Asked = TypeVar("Asked")
 
 
 class Codec(Protocol):
@@ -60,8 +66,21 @@ class Codec(Protocol):
         :raises BadCommandError: if it is malformed, or there are too many.
         """
 
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read a request that brings the commands of a session elsewhere.
+
+        :returns: the session's secret name, and a frame.
+        :raises BadCommandError: if it is malformed.
+        """
+
     def encode(self, reply: Reply) -> bytes:
         """Write a reply. To be a frame it has to be joined, even if it is alone."""
+
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish. It is the fast way.
+
+        :param command: its id.
+        """
 
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
@@ -102,6 +121,32 @@ def push_of(channel: str, entry: Entry) -> Reply:
 _AFTER = b',"offset":'  # what comes behind the data, and who it is from
 
 
+_MALFORMED = (DecodeError, UnicodeError, RecursionError)
+
+
+def _explained(error: Exception) -> BadCommandError:
+    # What was wrong with a command.
+    if isinstance(error, ValidationError):
+        return BadCommandError.about(error)
+    if isinstance(error, DecodeError):
+        return BadCommandError("a command must be valid JSON on one line")
+    if isinstance(error, UnicodeError):
+        return BadCommandError("a command must be UTF-8")
+    return BadCommandError("a command must not be nested so deeply")
+
+
+def read_json(body: bytes, kind: type[Asked]) -> Asked:
+    """Read a request that is nothing else.
+
+    :param kind: what it asks for.
+    :raises BadCommandError: if it is malformed.
+    """
+    try:
+        return decode_json(body, type=kind)
+    except _MALFORMED as error:
+        raise _explained(error) from None
+
+
 class JSONCodec:
     """The protocol in JSON."""
 
@@ -110,7 +155,8 @@ class JSONCodec:
     ping = b"{}"
 
     def __init__(self) -> None:
-        self._decode = Decoder(Command).decode
+        decoder = Decoder(Command)
+        self._decode, self._decode_lines = decoder.decode, decoder.decode_lines
         self._encode = Encoder().encode
         self._publishers = Publishers(self._after)
 
@@ -118,24 +164,34 @@ class JSONCodec:
         """Read the commands, each on a line. Blank lines are nothing."""
         lines: Sequence[bytes] = (frame,)
         if LINE_FEED in frame:
-            if frame.count(b"\n") >= MAX_COMMANDS:
+            ends = frame.count(b"\n")
+            if ends >= MAX_COMMANDS:
                 raise BadCommandError(TOO_MANY)
+            try:
+                found: list[Command] = self._decode_lines(frame)
+                if len(found) == ends + 1:
+                    return found
+            except (DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # one by one it is seen what is wrong
             lines = frame.split(b"\n")
         decode = self._decode
         try:
             return [decode(line) for line in lines if line and not line.isspace()]
-        except ValidationError as error:
-            raise BadCommandError.about(error) from None
-        except DecodeError:
-            raise BadCommandError("a command must be valid JSON on one line") from None
-        except UnicodeDecodeError:
-            raise BadCommandError("a command must be UTF-8") from None
-        except RecursionError:
-            raise BadCommandError("a command must not be nested so deeply") from None
+        except _MALFORMED as error:
+            raise _explained(error) from None
+
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read an object whose data is a string of commands."""
+        request = read_json(body, EmulationRequest)
+        return request.session, request.data.encode()
 
     def encode(self, reply: Reply) -> bytes:
         """Write a reply on one line."""
         return one_line(self._encode(reply))  # what is raw may have been written on several
+
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish."""
+        return b'{"id":%d,"publish":{}}' % command
 
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
@@ -143,11 +199,16 @@ class JSONCodec:
         """Messages as replies, put together from parts that are the same for many."""
         before = b'{"push":{"channel":%b,"pub":{"data":' % self._encode(channel)
         info = self._publishers.info
+        are_json = all_json(entries)
         replies: list[bytes] = []
         add = replies.append
+        last: str | None = None
+        after = _AFTER
         for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
-            data = json_of(payload, is_binary)
-            after = _AFTER if publisher is None else info(publisher)
+            data = payload if are_json else json_of(payload, is_binary)
+            if publisher is not last:  # often several come from the same one
+                after = _AFTER if publisher is None else info(publisher)
+                last = publisher
             add(b"%b%b%b%d}}}" % (before, data, after, offset))
         return replies
 

@@ -27,11 +27,13 @@ from orchestra.dialects.centrifuge.schema import (
     ClientInfo,
     Command,
     Publication,
+    PublishResult,
     Reply,
 )
 from orchestra.message import Content, Entry
 
 _PONG = Command()
+_PUBLISHED = PublishResult()
 
 
 @cache
@@ -84,10 +86,22 @@ class ProtobufCodec:
             raise BadCommandError.about(error) from None
         return commands
 
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read a message whose data is a frame."""
+        try:
+            request = self._schema.EmulationRequest.FromString(body)
+        except self._malformed:
+            raise BadCommandError("the body must be protobuf of the schema") from None
+        return request.session, request.data
+
     def encode(self, reply: Reply) -> bytes:
         """Write a reply, without its length."""
         written: bytes = _write(reply, self._schema.Reply()).SerializeToString()
         return written
+
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish."""
+        return self.encode(Reply(command, publish=_PUBLISHED))
 
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]

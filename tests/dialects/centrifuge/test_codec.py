@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS
+from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS, read_json
 from orchestra.dialects.centrifuge.codes import (
     INTERNAL,
     SHUTDOWN,
@@ -364,3 +364,56 @@ def test_what_a_client_publishes_reaches_clients_as_it_was(data: Any, ascii_only
 def test_the_connect_command_of_nobody_in_particular_is_read() -> None:
     """An empty one asks for no more than to come in."""
     assert JSON.decode(b'{"id": 1, "connect": {}}') == [Command(1, connect=ConnectRequest())]
+
+
+@given(TEXTS, TEXTS, VALUES)
+def test_commands_that_come_by_another_way(session: str, data: str, node: Any) -> None:
+    """They are a string in an object, which says whose they are."""
+    body = json.dumps({"session": session, "node": node, "data": data})
+    assert JSON.emulated(body.encode()) == (session, data.encode())
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"data":{}}', b'{"session":7}', b'{"data":"\\ud800"}', b'"\xff"']
+)
+def test_commands_that_come_by_another_way_are_checked(body: bytes) -> None:
+    """And nothing of them is repeated."""
+    with pytest.raises(BadCommandError):
+        JSON.emulated(body)
+
+
+def test_a_request_that_is_nothing_else_is_read() -> None:
+    """One that is malformed is refused like a command."""
+    assert read_json(b'{"token": "T"}', ConnectRequest) == ConnectRequest("T")
+    for body in (b"", b"null", b'{"token": 1}', b"[" * 100_000, b'{"token": "\xff"}'):
+        with pytest.raises(BadCommandError):
+            read_json(body, ConnectRequest)
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [b"1", b"{}"],
+        [b"1,2", b"[3", b"4]"],
+        [b' "a', b'",  [1', b"2]"],
+        [b" 1", b"2"],
+        [b"", b"1"],
+        [b"[1,\n2]", b"3"],
+        [b'"a"', b"a"],
+    ],
+)
+def test_messages_are_json_by_themselves_or_text(payloads: list[bytes]) -> None:
+    """What would be JSON only with its neighbours is not taken for it."""
+    entries: list[Entry] = [(payload, False, None, 0.0) for payload in payloads]
+    replies = JSON.publications("band", entries, range(1, len(entries) + 1))
+    wanted = [
+        JSON.encode(Reply(push=Push("band", JSON.publication(e, n))))
+        for n, e in enumerate(entries, 1)
+    ]
+    assert replies == wanted
+
+
+@given(st.integers(1, 2**32 - 1))
+def test_the_reply_to_a_publication(number: int) -> None:
+    """The fast way says the same."""
+    assert JSON.published(number) == JSON.encode(Reply(number, publish=PublishResult()))
