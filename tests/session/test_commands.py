@@ -120,6 +120,36 @@ def test_a_policy_that_fails(serve: Serve, log: list[LogEvent]) -> None:
     sdk.wire.vanish()
 
 
+def test_what_comes_after_a_refusal(serve: Serve) -> None:
+    """Who was not let in is not heard, not even with another attempt: it has to come anew."""
+    policy = AskedPolicy()
+    server = serve(policy=policy)
+    for name in ("connect", "subscribe", "ping"):
+        policy.raises["connect"] = RefusedError(403, "no")
+        sdk = SDK(server, None)
+        sdk.ask("connect")
+        policy.raises.clear()
+        sdk.call(name)
+        assert sdk.closed == (3501, "bad request")
+    assert len(policy.asked) == 3
+
+
+def test_what_fails_once_it_is_in(serve: Serve, log: list[LogEvent], monkeypatch: Any) -> None:
+    """It does not stay half connected: it is told, and closed with 3004."""
+
+    def fail(*values: Any, **options: Any) -> Any:
+        raise ZeroDivisionError
+
+    policy = AskedPolicy(grant=Grant(subscriptions=(ServerSubscription("a"),)))
+    server = serve(policy=policy)
+    monkeypatch.setattr(server.entrance, "check_channel", fail)
+    sdk = SDK(server, None)
+    assert sdk.ask("connect")["code"] == 100
+    assert sdk.closed == (3004, "internal server error")
+    assert len(named(log, "failed")) == len(named(log, "left")) == 1
+    log.clear()
+
+
 # One after the other.
 
 
