@@ -24,6 +24,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.extensions import ClientExtensionFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 from zope.interface import implementer
 
@@ -133,6 +134,8 @@ class MemoryClient:
         self.pongs: list[bytes] = []
         request = self.ws.connect()
         request.headers.update(headers)
+        if offers := headers.get("Sec-WebSocket-Protocol"):
+            self.ws.available_subprotocols = [Subprotocol(name) for name in offers.split(", ")]
         self.ws.send_request(request)
         self.deliver()
 

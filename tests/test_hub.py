@@ -1124,3 +1124,18 @@ def test_a_turn_that_evicts_the_last_one_looks_on(hub: Hub, turn: Turn) -> None:
     hub.publish("now", b"1")
     turn.end()
     assert hub.channels() == {"now": 0}
+
+
+def test_whether_a_position_is_reached(hub: Hub, turn: Turn) -> None:
+    """As long as nothing is gone that came after it, in the log that it is of."""
+    assert not hub.reaches("strings", Position("x", 0))
+    assert "strings" not in hub.channels()
+    for _ in range(3):
+        hub.publish("strings", b"a")
+    top = hub.position("strings")
+    assert top is not None
+    for offset, is_reached in ((0, True), (3, True), (4, False)):
+        assert hub.reaches("strings", Position(top.epoch, offset)) is is_reached
+        assert not hub.reaches("strings", Position("x", offset))
+    with pytest.raises(ValueError, match="a channel name must"):
+        hub.reaches("", top)

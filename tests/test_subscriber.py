@@ -459,3 +459,32 @@ def test_finishing_inside_a_write_keeps_the_order(lags: bool) -> None:
     outlet.subscriber.resume()
     assert outlet.heard == payloads
     assert outlet.ended
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_piece_is_taken_instead_of_being_written(count: int) -> None:
+    """What was taken is not written again, what follows is; what was not delivered to the others
+    waits for that, and at the head there is nothing to take. All of it counts as delivered."""
+    channel = make_channel()
+    join(channel, Payloads(), Outlet())
+    play(channel, *[b"%d" % n * PIECE for n in range(3)])
+    channel.flush(0.0)
+    play(channel, b"later")
+    outlet = come_back(channel, 0)
+    subscriber = outlet.subscriber
+    assert subscriber is not None
+    before = channel.counters.deliveries
+    for n in range(count):
+        entries, offsets = subscriber.take_piece()
+        assert [payload[:1] for payload, *_ in entries] == [b"%d" % n]
+        assert offsets == range(n + 1, n + 2)
+        assert subscriber.offset == n + 1
+    assert channel.counters.deliveries == before + count
+    if count == 3:
+        assert subscriber.take_piece() == ((), range(0))
+    subscriber.resume()
+    channel.flush(0.0)
+    assert [payload[:5] for payload in outlet.heard] == [
+        *[b"%d" % n * 5 for n in range(count, 3)],
+        b"later",
+    ]

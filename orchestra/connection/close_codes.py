@@ -46,5 +46,9 @@ def refused(status: int, reason: str) -> Close:
 
     :param status: the HTTP status that the same message would be refused with.
     """
-    text = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
-    return Close(1013 if status == 503 else 1008, text)
+    return Close(1013 if status == 503 else 1008, shortened(reason))
+
+
+def shortened(reason: str) -> str:
+    """As much of a reason as there is room for in a close frame."""
+    return reason.encode()[:LONGEST_REASON].decode(errors="ignore")

@@ -73,10 +73,9 @@ async def answer(session: Session, command: Command, name: str) -> None:
         result = await COMMANDS[name](session, getattr(command, name))
         if command.id and not session.is_gone:
             session.answer(command.id, name, result)
-    except CancelledError:  # it has left before it was decided
-        pass
     except Exception as error:
-        if not session.is_gone:
+        # It may have left before it was decided; and what is cancelled then does not matter.
+        if not (session.is_gone or (session.is_leaving and isinstance(error, CancelledError))):
             session.refuse(command.id, error)
             if name == "connect":
                 session.not_connected()
@@ -169,6 +168,7 @@ async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeRes
         session.grant.check(SUBSCRIBE, channel)
         await settled(session, access.subscribe(session.grant, channel))
         check_subscription(session, channel)  # the server may have been quicker
+        session.grant.check(SUBSCRIBE, channel)  # of which there may be another by now
         return subscribe_to(session, channel, session.grant, wishes)
     grant = await settled(session, access.subscription(session.grant, channel, request.token))
     check_subscription(session, channel)

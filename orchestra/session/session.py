@@ -129,6 +129,7 @@ class Session(Client):
 
         :param frames: with commands; those that came together.
         """
+        self._heard_at = self.factory.reactor.seconds()
         if self._farewell is not None:
             return
         bad = None
@@ -137,7 +138,6 @@ class Session(Client):
                 self._commands.extend(self.codec.decode(frame))
         except BadCommandError as error:
             bad = replace(codes.BAD_FRAME, reason=str(error))
-        self._heard_at = self.factory.reactor.seconds()
         self._work()
         if bad is not None:
             self.disconnect(bad)
@@ -200,6 +200,7 @@ class Session(Client):
             self.read_no_more()
         elif self._is_waiting and not waits:
             self._is_waiting = False
+            self._heard_at = self.factory.reactor.seconds()  # what it sent meanwhile comes now
             if not self.is_gone:
                 self.read_on()
 
@@ -357,8 +358,14 @@ class Session(Client):
 
     # The outlets of its subscriptions.
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for more to be read."""
+        return self._outflow.full
+
     def pause(self) -> None:
-        """Read no further: the outflow is full."""
+        """Read no further: the outflow is full, or full again."""
+        self._heard_at = self.factory.reactor.seconds()  # it has read what filled it before
         for subscription in self.subscriptions.values():
             subscription.pause()
         for subscription in self._finishing:
@@ -366,6 +373,7 @@ class Session(Client):
 
     def listen(self) -> None:
         """Read, unless the outflow is full, and go on with what the client has sent."""
+        self._heard_at = self.factory.reactor.seconds()  # it reads
         reading = [*self._finishing, *self.subscriptions.values()]
         for count, subscription in enumerate(reading):
             if self._outflow.full:
@@ -376,7 +384,6 @@ class Session(Client):
                     self.subscriptions[name] = self.subscriptions.pop(name)
                 return
             subscription.resume()
-        self._heard_at = self.factory.reactor.seconds()  # it reads
         self._work()
 
     def missed(self, subscription: Subscription, missed: int | None) -> None:
@@ -391,20 +398,19 @@ class Session(Client):
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
         """A subscription fell off the log: the client is too slow."""
-        self._forget(subscription)
-        self.factory.activity.evicted(self.peer, subscription.channel, missed)
-        self.close(close_codes.SLOW_READER)
-        self._end_if_finished()
+        self._too_slow(subscription.channel, missed)
 
     def failed(self, subscription: Subscription) -> None:
         """What a channel has cannot be put to the client."""
         self._forget(subscription)
+        subscription.leave()
         self.close(close_codes.INTERNAL_ERROR)
         self._end_if_finished()
 
     def finished(self, subscription: Subscription) -> None:
         """A subscription has read all that it was to read before the farewell."""
         self._finishing.discard(subscription)
+        subscription.leave()
         self._end_if_finished()
 
     def subscription_expired(self, subscription: Subscription) -> None:
@@ -433,6 +439,8 @@ class Session(Client):
     def not_connected(self) -> None:
         """It is not let in, and has been told why: it is closed soon, if it does not close."""
         self._is_refused = True
+        if self.is_connected:  # and then something failed
+            self.disconnect(codes.SERVER_ERROR)
 
     @property
     def is_leaving(self) -> bool:
@@ -519,9 +527,13 @@ class Session(Client):
         self._set_ping()
 
     def _look_for_life(self, since: float) -> None:
-        # Of one that is held nothing is read, and so no answer either.
-        if self._heard_at < since and not (self._is_waiting or self._held):
+        # Of one that is held nothing is read, and so no answer either; unless it is held because
+        # it reads nothing itself.
+        is_held = (self._is_waiting or self._held) and not self._outflow.full
+        if self._heard_at < since and not is_held:
+            self.stop_listening()  # nor would it read the rest
             self.disconnect(codes.NO_PONG)
+            self._end_if_finished()
 
     def _stop_timers(self) -> None:
         for timer in (self._connect_timer, self._ping_timer, self._pong_timer):
@@ -534,8 +546,11 @@ class Session(Client):
 
     def give_up(self) -> None:
         """Close the connection of a client that does not read."""
-        self.stop_listening()
-        self.factory.activity.evicted(self.peer, self.listens_to, 0)
+        self._too_slow(self.listens_to, 0)
+
+    def _too_slow(self, channel: str, missed: int) -> None:
+        self.stop_listening()  # it would not read the rest
+        self.factory.activity.evicted(self.peer, channel, missed)
         self.close(close_codes.SLOW_READER)
         self._end_if_finished()
 
@@ -547,7 +562,7 @@ class Session(Client):
             close._replace(come_back=None), Disconnect(close.code, close.reason)
         )
         self._commands.clear()
-        self._stop_timers()
+        self._wait(False)
         self.flush()
         leaving, self.subscriptions = self.subscriptions, {}
         self._finishing |= set(leaving.values())
@@ -558,6 +573,7 @@ class Session(Client):
     def _end_if_finished(self) -> None:
         if self._farewell is not None and not self._finishing and not self._is_over:
             self._is_over = True
+            self._stop_timers()
             self.say_farewell(Close(self._farewell.code, self._farewell.reason))
 
     def stop_listening(self) -> None:

@@ -81,7 +81,7 @@ class Subscription:
     def resume(self) -> None:
         """Read on."""
         self.subscriber.resume()
-        if self._watcher is not None:
+        if self._watcher is not None and not self._session.is_full:
             self._watcher.resume()
 
     def pause(self) -> None:

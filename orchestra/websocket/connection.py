@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import Close
+from orchestra.connection.close_codes import Close, shortened
 from orchestra.connection.timers import Timer
 from orchestra.websocket.intake import IntakeProtocol
 
@@ -82,7 +82,7 @@ class WebSocketClient(Client, IntakeProtocol):
 
     def say_farewell(self, close: Close) -> None:
         """Begin to close: all is written that goes before that."""
-        self.sendCloseFrame(code=close.code, reasonUtf8=close.reason.encode())
+        self.sendCloseFrame(code=close.code, reasonUtf8=shortened(close.reason).encode())
 
     def sendCloseFrame(
         self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False

@@ -1,0 +1,185 @@
+"""What a client can make a server keep, and how long it can hold the others up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from orchestra.connection.outflow import BUFFER, CHUNK
+from orchestra.connection.turns import SLICE
+from orchestra.history import Retention
+from orchestra.hub import Hub
+from orchestra.session.session import MUCH
+from orchestra.websocket.factory import OrchestraFactory
+from tests.session.conftest import Serve
+from tests.session.sdk import SDK, turn
+
+MEGABYTES = 4
+
+
+def held(sdk: SDK) -> int:
+    """How many bytes wait for a client."""
+    session = sdk.session
+    return (
+        len(sdk.wire.transport.buffer)
+        + sum(map(len, session._outflow._waiting))
+        + sum(map(len, session._replies))
+    )
+
+
+@pytest.fixture
+def full(serve: Serve, clock: Clock) -> OrchestraFactory:
+    """A server with 4 MiB in a channel."""
+    server = serve(retention=Retention(), ping_interval=0)
+    for _ in range(MEGABYTES * 256):
+        server.hub.publish("a", b"x" * 4096)
+    turn(clock)
+    return server
+
+
+def test_a_client_that_asks_for_much(full: OrchestraFactory, clock: Clock) -> None:
+    """While it does not read what it has asked for, nothing more is performed or taken from it;
+    once it has, that goes on, and nothing is lost."""
+    sdk = SDK(full)
+    commands = [sdk.command("history", channel="a", limit=-1) for _ in range(8)]
+    sdk.send(*commands, sdk.command("publish", channel="b", data=1))
+    waiting = len(commands)
+    size = 0
+    while data := sdk.wire.transport.take():
+        assert held(sdk) < 1.1 * MEGABYTES * 1024 * 1024
+        size += len(data)
+        if size < 7 * MEGABYTES * 1024 * 1024:
+            assert not sdk.wire.transport.reading
+            assert "b" not in full.hub.channels()
+            assert waiting - len(sdk.session._commands) in (0, 1)
+            waiting = len(sdk.session._commands)
+    assert size > 8 * 1000 * 4096
+    assert sdk.wire.transport.reading
+    assert len(full.hub.history("b")) == 1
+
+
+def test_a_client_that_comes_back_to_many(full: OrchestraFactory, clock: Clock) -> None:
+    """Each channel costs a piece at the most, and only while the client reads."""
+    for name in map(str, range(64)):
+        for _ in range(64):
+            full.hub.publish(name, b"x" * 4096)
+    turn(clock)
+    sdk = SDK(full)
+    epochs = {str(n): full.hub.position(str(n)).epoch for n in range(64)}  # type: ignore[union-attr]
+    sdk.send(
+        *[
+            sdk.command("subscribe", channel=name, recover=True, epoch=epoch, offset=0)
+            for name, epoch in epochs.items()
+        ]
+    )
+    assert held(sdk) < MUCH + BUFFER + CHUNK + 2 * 80 * 1024
+    assert len(sdk.session.subscriptions) < 5
+    while sdk.read():
+        turn(clock)
+    assert len(sdk.session.subscriptions) == 64
+    for name in epochs:
+        (answer,) = [reply["subscribe"] for reply in sdk.told if reply.get("id") == int(name) + 2]
+        pushed = [push["pub"]["offset"] for push in sdk.pushes(name)]
+        replied = [publication["offset"] for publication in answer["publications"]]
+        assert replied + pushed == list(range(1, 65))
+
+
+def test_moves_that_nobody_reads(full: OrchestraFactory, clock: Clock) -> None:
+    """Who comes and leaves while a client is full is told later, from the log of it."""
+    sdk = SDK(full)
+    for _ in range(1000):
+        full.hub.publish("b", b"x" * 100)
+    turn(clock)
+    epoch = full.hub.position("b").epoch  # type: ignore[union-attr]
+    sdk.call("subscribe", channel="b", recover=True, epoch=epoch, join_leave=True)
+    assert sdk.session._outflow.full
+    before = held(sdk)
+    for _ in range(50):
+        other = SDK(full)
+        other.ask("subscribe", channel="b")
+        other.wire.vanish()
+        turn(clock)
+    assert held(sdk) == before
+    told = [kind for push in sdk.pushes("b") for kind in push if kind != "pub"]
+    assert told == ["join"] + 50 * ["join", "leave"]
+
+
+def test_a_flood_takes_turns(monkeypatch: Any, clock: Clock) -> None:
+    """Whatever many commands a frame has, the others are served in between; the order stays."""
+    server = OrchestraFactory(Hub(), reactor=clock, ping_interval=0)
+    now = [0.0]
+
+    def seconds() -> float:
+        now[0] += SLICE / 10
+        return now[0]
+
+    monkeypatch.setattr(server.turns, "seconds", seconds)
+    sdk, other = SDK(server), SDK(server)
+    told: list[tuple[SDK, int]] = []
+    for client in (sdk, other):
+
+        def write(data: bytes, client: SDK = client) -> None:
+            told.append((client, data.count(b"ping")))
+
+        client.session.write = write
+        client.send(*[client.command("ping") for _ in range(2000)])
+        assert not client.wire.transport.reading
+    turn(clock)
+    assert max(count for _, count in told) < 100
+    assert [client for client, _ in told[2:12]] == 5 * [sdk, other]
+    for client in (sdk, other):
+        assert sum(count for its, count in told if its is client) == 2000
+        assert client.wire.transport.reading
+        client.wire.vanish()
+    assert not server.turns._waiting
+
+
+def test_one_that_leaves_in_the_queue(monkeypatch: Any, clock: Clock) -> None:
+    """Of a flood nothing more is performed once the client is gone."""
+    server = OrchestraFactory(Hub(Retention(messages=5000)), reactor=clock, ping_interval=0)
+    now = [0.0]
+
+    def seconds() -> float:
+        now[0] += SLICE
+        return now[0]
+
+    monkeypatch.setattr(server.turns, "seconds", seconds)
+    sdk = SDK(server)
+    sdk.send(*[sdk.command("publish", channel="a", data=n) for n in range(2000)])
+    sdk.wire.vanish()
+    turn(clock)
+    assert len(server.hub.history("a")) < 500
+
+
+def test_too_many_commands(full: OrchestraFactory) -> None:
+    """A frame has 4096 at the most."""
+    sdk = SDK(full)
+    sdk.wire.send("\n".join([json.dumps({"id": 1, "ping": {}})] * 4097))
+    assert sdk.closed is not None
+    assert sdk.closed[0] == 3501
+
+
+def test_a_client_that_publishes_much(serve: Serve, clock: Clock) -> None:
+    """While others are too slow for it nothing is taken from it, until they have caught up."""
+    server = serve(max_buffered=1000, ping_interval=0, retention=Retention())
+    slow, sdk = SDK(server), SDK(server)
+    slow.ask("subscribe", channel="a")
+    data = "x" * 32 * 1024
+    for _ in range(10):
+        if sdk.wire.transport.reading:
+            sdk.send(*[sdk.command("publish", channel="a", data=data) for _ in range(3)])
+        turn(clock)
+    assert not sdk.wire.transport.reading
+    assert server.backpressure.held == 1
+    assert len(server.hub.history("a")) < 20
+    slow.read()
+    assert sdk.wire.transport.reading
+    assert server.backpressure.held == 0
+    sent = sdk._ids - 1
+    turn(clock)
+    sdk.read()
+    slow.read()
+    assert len(server.hub.history("a")) == len(slow.heard("a")) == sent
