@@ -119,7 +119,8 @@ class Session(Client):
             self._connect_timer = self.factory.timers.call_later(timeout, self._is_late)
 
     def _is_late(self) -> None:
-        if not self.is_connected:
+        # It is not, if it has come in time and the policy takes its time.
+        if not (self.is_connected or self._awaited):
             self.disconnect(codes.STALE)
 
     # The way in.
@@ -213,7 +214,9 @@ class Session(Client):
         name = next((name for name in COMMANDS if getattr(command, name) is not None), None)
         if name is None and not command.id and self.is_connected:
             return  # a pong, whose coming says it all
-        if name is None or self._is_refused or (name == "connect") is self.is_connected:
+        if self._is_refused:
+            return  # it was sent before the client knew
+        if name is None or (name == "connect") is self.is_connected:
             self.disconnect(codes.BAD_FRAME)
         elif not command.id and name != "send":
             self.disconnect(replace(codes.BAD_FRAME, reason="a command must have an id"))

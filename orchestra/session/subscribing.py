@@ -46,6 +46,9 @@ class Wishes(NamedTuple):
     rejects: bool = False
     """Whether it wants no subscription, if it cannot be given all that it has missed."""
 
+    is_servers: bool = False
+    """Whether these are the server's wishes, for which a grant need not say anything."""
+
     @classmethod
     def of(cls, request: SubscribeRequest | None) -> Wishes:
         """Those of a request."""
@@ -74,8 +77,10 @@ def subscribe_to(session: Session, channel: str, grant: Grant, wishes: Wishes) -
     settings = factory.settings(channel)
     factory.entrance.check_channel(channel, settings)
     keep = settings.retention or hub.retention
-    has_past = session.grant.allows(HISTORY, channel) and min(keep.messages, keep.bytes, keep.age)
-    is_recoverable = bool(wishes.is_recoverable and has_past)
+    may_recover = wishes.is_servers or session.grant.allows(HISTORY, channel)
+    is_recoverable = bool(
+        wishes.is_recoverable and may_recover and min(keep.messages, keep.bytes, keep.age)
+    )
     wants_past = is_recoverable and wishes.since is not None
     since = _place(hub, channel, wishes.since) if wants_past and wishes.since else None
     # Of a channel that there is not nothing has been missed by whoever comes with nothing.
@@ -85,8 +90,10 @@ def subscribe_to(session: Session, channel: str, grant: Grant, wishes: Wishes) -
         raise CommandError(codes.UNRECOVERABLE_POSITION)
     subscription = Subscription(session, channel, grant)
     subscription.is_positioned = wishes.is_positioned or is_recoverable
+    subscription.is_servers = wishes.is_servers
     encodings = factory.encodings
-    if wishes.wants_moves and session.grant.allows(PRESENCE, channel):  # its own coming, too
+    may_watch = wishes.is_servers or session.grant.allows(PRESENCE, channel)
+    if wishes.wants_moves and may_watch:  # its own coming, too
         moves = encodings.moves(channel, session.codec, session.frame)
         subscription.watch(hub.attach_watcher(channel, Watcher(session), moves))
     subscription.subscriber = hub.attach(
@@ -128,9 +135,9 @@ def subscribe_unasked(
         is_recoverable=wanted.recoverable,
         wants_moves=wanted.join_leave,
         rejects=False,
+        is_servers=True,
     )
     result = subscribe_to(session, wanted.channel, session.grant, wishes)
-    session.subscriptions[wanted.channel].is_servers = True
     if wanted.data is not None:
         return replace(result, data=json_of(wanted.data))
     return result

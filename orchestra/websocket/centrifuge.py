@@ -59,6 +59,12 @@ class CentrifugeProtocol(Session, WebSocketClient):
             if name == PROTOBUF:
                 self.codec = protobuf_codec()
                 return name
+        # Those who can set no subprotocol ask for it in the URL.
+        if "protobuf" in [
+            *request.params.get("cf_protocol", ()),
+            *request.params.get("format", ()),
+        ]:
+            self.codec = protobuf_codec()
         return None
 
     def onOpen(self) -> None:

@@ -121,7 +121,8 @@ def test_a_policy_that_fails(serve: Serve, log: list[LogEvent]) -> None:
 
 
 def test_what_comes_after_a_refusal(serve: Serve) -> None:
-    """Who was not let in is not heard, not even with another attempt: it has to come anew."""
+    """Who was not let in is not heard, not even with another attempt: it has to come anew. What it
+    sent before it knew that is no mistake of its own."""
     policy = AskedPolicy()
     server = serve(policy=policy)
     for name in ("connect", "subscribe", "ping"):
@@ -130,7 +131,9 @@ def test_what_comes_after_a_refusal(serve: Serve) -> None:
         sdk.ask("connect")
         policy.raises.clear()
         sdk.call(name)
-        assert sdk.closed == (3501, "bad request")
+        assert sdk.closed is None
+        server.reactor.advance(6)
+        assert sdk.closed == (3502, "stale")
     assert len(policy.asked) == 3
 
 

@@ -251,8 +251,8 @@ class PresenceResult(_Spoken, frozen=True):
     presence: dict[str, ClientInfo] = {}
 
 
-class PresenceStatsResult(_Spoken, frozen=True):
-    """How many are in a channel."""
+class PresenceStatsResult(_Spoken, frozen=True, omit_defaults=False):
+    """How many are in a channel, which may be none."""
 
     num_clients: int = 0
     num_users: int = 0
