@@ -1,0 +1,187 @@
+"""The documentation of the Centrifuge protocol: each exchange is played, and nothing is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from orchestra.dialects.centrifuge import codes
+from orchestra.dialects.centrifuge.schema import Command, Push
+from tests.end_to_end.exchanges import Exchange, Player, exchanges
+from tests.end_to_end.server import TWISTD, Server, serving, started
+from tests.end_to_end.test_examples import EXAMPLES, ROOT, free_port
+from tests.end_to_end.tokens import API_KEY, api_key_file, key_file, token
+
+PAGE = (ROOT / "docs" / "protocol.rst").read_text()
+EXCHANGES = list(exchanges(PAGE))
+DESCRIPTION = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
+
+OPTIONS = {
+    "": (),
+    "plain": ("--prefix", ""),
+    "pings": ("--ping-interval", "1", "--ping-timeout", "1"),
+    "limits": (
+        *("--max-subscriptions", "1", "--max-message-size", "20"),
+        *("--max-message-rate", "0.001", "--message-burst", "1"),
+    ),
+    "short": ("--history-messages", "2"),
+}
+"""Those of the servers on which exchanges are played, by their names."""
+
+
+def tokens() -> dict[str, str]:
+    """Those that exchanges have, by their names there."""
+    now = int(time.time())
+    news = {"channels": ["news"], "allow": ["hst"]}
+    return {
+        "<token>": token(
+            exp=now + 3600, info={"name": "Olga"}, caps=[news], subs={"news": {"data": "today"}}
+        ),
+        "<next token>": token(exp=now + 7200, caps=[news]),
+        "<token of viola>": token(sub="viola", exp=now + 3600),
+        "<old token>": token(exp=now - 3600),
+        "<forged token>": token(key="1" * 32),
+        "<short token>": token(exp=now + 3600, expire_at=now + 5),
+        "<token for strings>": token(exp=now + 3600, channel="strings"),
+        "<short token for strings>": token(exp=now + 3600, channel="strings", expire_at=now + 2),
+        "<API key>": API_KEY,
+    }
+
+
+@contextmanager
+def server_for(name: str, folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
+    """A server on which exchanges are played, and the names of what they have."""
+    if name == "calls":
+        port = free_port()
+        command = [TWISTD, "--nodaemon", "--pidfile=", "--python", str(EXAMPLES / "calls.tac")]
+        with started(command, folder, PORT=str(port)) as server:
+            server.port = port
+            server.wait_for(f"starting on {port}")
+            yield server, {}
+    elif name == "tokens":
+        secrets = (
+            *("--token-key-file", key_file(folder), "--api-key-file", api_key_file(folder)),
+        )
+        with serving(folder, *secrets) as server:
+            yield server, tokens()
+    else:
+        with serving(folder, *OPTIONS[name]) as server:
+            yield server, {}
+
+
+def strict(schema: Any) -> Any:
+    """The same without room for what is not in it."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: strict(part) for key, part in schema.items()}
+    if "properties" in schema:
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+VALIDATORS = {
+    is_sent: Draft7Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": strict(DESCRIPTION["components"])}
+    )
+    for is_sent, name in ((True, "Command"), (False, "Reply"))
+}
+"""For what SDKs send, and for what they get."""
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: f"line {exchange.number}")
+def test_an_exchange_is_as_it_is_shown(exchange: Exchange, tmp_path: Path) -> None:
+    """All that is received is what is shown, and nothing else comes; AsyncAPI describes it."""
+    with server_for(exchange.server, tmp_path) as (server, names):
+        player = Player(server, names)
+        player.play(exchange.lines)
+        server.stop()
+    assert "Traceback" not in server.text
+    for is_sent, value in player.said:
+        VALIDATORS[is_sent].validate(value)
+
+
+def shown(is_sent: bool) -> Iterator[dict[str, Any]]:
+    """What SDKs send or get in exchanges."""
+    for exchange in EXCHANGES:
+        for line in exchange.lines:
+            is_json = line.text.startswith("{") and line.speaker != "api"
+            if is_json and not line.speaker.startswith("raw") and line.is_sent is is_sent:
+                yield Player.parsed(line.text)
+
+
+# Nobody can have the server send them on a WebSocket: there is a close frame, a reply to connect,
+# and no way for an application to send a message.
+NOT_ON_WEBSOCKETS = {"connect", "disconnect", "message"}
+
+
+def test_every_command_has_an_exchange() -> None:
+    """And is answered in it."""
+    commands = set(Command.__struct_fields__) - {"id"}
+    assert commands <= {name for command in shown(True) for name in command}
+    assert commands - {"send"} <= {name for reply in shown(False) for name in reply}
+
+
+def test_every_push_has_an_exchange() -> None:
+    """The others are named, at least."""
+    pushes = set(Push.__struct_fields__) - {"channel"}
+    seen = {name for reply in shown(False) for name in reply.get("push", ())}
+    assert pushes - seen == NOT_ON_WEBSOCKETS
+    for name in pushes:
+        assert f"\n``{name}``\n" in PAGE
+
+
+def sent_codes() -> set[int]:
+    """Those that some code of the server's mentions."""
+    package = ROOT / "orchestra"
+    path_of_codes = package / "dialects" / "centrifuge" / "codes.py"
+    others = "\n".join(path.read_text() for path in package.rglob("*.py") if path != path_of_codes)
+    own = path_of_codes.read_text()
+    return {
+        value.code
+        for name, value in vars(codes).items()
+        if isinstance(value, codes.Error | codes.Disconnect | codes.Unsubscribed)
+        # What is only compared with, or only defined, is not sent.
+        and (
+            re.search(rf"(?<!close_)\bcodes\.{name}\b(?!\.code)", others)
+            or re.search(rf"(?<!^)\b{name}\b(?!\.code)", own, re.MULTILINE)
+        )
+    }
+
+
+def test_every_code_has_its_row() -> None:
+    """All that the server sends, and no others."""
+    rows = re.findall(r"^(\d{3,4})  ", PAGE, re.MULTILINE)
+    assert set(map(int, rows)) == sent_codes()
+    assert len(rows) == len(set(rows))
+
+
+def test_an_exchange_that_is_not_so_fails(tmp_path: Path) -> None:
+    """Another value, something that does not come, or something more that comes."""
+    connect = '> {"id": 1, "connect": {}}\n < {"id": 1, "connect": '
+    right = '{"client": "<client>", "ping": 25, "pong": true}}'
+    wrong = [
+        connect + '{"client": "<client>", "ping": 26, "pong": true}}',
+        connect + '{"client": "<client>", "pong": true}}',
+        connect + '{"client": "<client>", "ping": 25, "pong": true, "data": null}}',
+        connect + right + '\n > {"id": 2, "ping": {}}',
+        connect + right + '\n > {"id": 2, "ping": {}}\n < (3501: bad request)',
+        connect + right + "\n > C#4\n < (3501: bad request)",
+        connect + right + '\n b> {"id": 1, "connect": {}}\n b< {"id": 1, "connect": ' + right,
+    ]
+    with serving(tmp_path) as server:
+        (exchange,) = exchanges(" " + connect + right)
+        Player(server, {}).play(exchange.lines)
+        for text in wrong:
+            (exchange,) = exchanges(" " + text)
+            with pytest.raises(AssertionError):
+                Player(server, {}).play(exchange.lines)
