@@ -21,6 +21,7 @@ from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
 from orchestra.tls import CertificateFileError, ServerCertificate
 from orchestra.web.resource import OrchestraResource
+from orchestra.web.server_api import ServerApiResource
 from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 
@@ -50,6 +51,7 @@ __all__ = [
     "Presence",
     "RefusedError",
     "Retention",
+    "ServerApiResource",
     "ServerCertificate",
     "ServerSubscription",
     "Subscriber",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from orchestra.settings import matches
 
-APPLICATION, WEBSOCKET, POST = SOURCES = "application", "websocket", "post"
+APPLICATION, WEBSOCKET, POST, API = SOURCES = "application", "websocket", "post", "api"
 """Where what is published comes from: from a call, unless the caller says another."""
 
 OTHERS = "other"

@@ -160,7 +160,8 @@ class Options(UsageOptions):
             None,
             None,
             "a file with keys for an application's servers, one in each line: who sends one as "
-            "X-API-Key may do everything; without keys for tokens, only POST takes one",
+            "X-API-Key may do everything; without keys for tokens, only POST and the server API "
+            "take one",
         ],
         [
             "drain",

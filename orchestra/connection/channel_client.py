@@ -5,8 +5,9 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from orchestra.connection.client import Client
-from orchestra.connection.close_codes import INTERNAL_ERROR, SLOW_READER, Close
+from orchestra.connection.close_codes import INTERNAL_ERROR, SLOW_READER, Close, refused
 from orchestra.interfaces import IEncoding, IOutlet
+from orchestra.policy.grants import ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.subscriber import Subscriber
@@ -114,3 +115,16 @@ class ChannelClient(Client):
         elif self._farewell is None:
             self._farewell = close
             self._subscriber.finish()
+
+    # What the server API asks for.
+
+    def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
+        """Close the connection, if the channel is its own: there is no other to go on with."""
+        if channel != self.target.channel:
+            return False
+        self.close(refused(403, reason))
+        return True
+
+    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> bool:
+        """Do nothing: it stays in its channel."""
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import randbytes
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from orchestra.connection.expiry import Expiry
 from orchestra.connection.outflow import Outflow
 from orchestra.message import Publisher
 from orchestra.observe.activity import ConnectionKind
-from orchestra.policy.grants import EVERYTHING, Grant
+from orchestra.policy.grants import EVERYTHING, Grant, ServerSubscription
+from orchestra.position import Position
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -165,3 +167,31 @@ class Client:
     def finish_listening(self) -> None:
         """Write what is published and not written yet, if there is room for it, and leave."""
         raise NotImplementedError
+
+    # What the server API asks for.
+
+    def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
+        """Have it listen to a channel no more.
+
+        :param code: what it is told with that, if its dialect has codes for it.
+        :param reason: one line that it is told.
+        :returns: whether it listened to it.
+        """
+        raise NotImplementedError
+
+    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> bool:
+        """Have it listen to a channel that it has not asked for.
+
+        :param since: up to where it knows the channel already.
+        :returns: whether it does now, and did not before.
+        :raises RefusedError: if there is no place in the channel.
+        """
+        raise NotImplementedError
+
+    def refresh(self, expires: float | None) -> None:
+        """Let it stay for another time. If that is over, it is closed.
+
+        :param expires: until when, in seconds of Unix time; ``None`` for always.
+        """
+        self.grant = replace(self.grant, expires=expires)
+        self.watch_expiry()

@@ -120,3 +120,15 @@ def body(request: Request, body: bytes) -> bytes:
         request.setHeader("Content-Length", str(len(body)))
         return b""
     return body
+
+
+def finish(request: Request, answer: int | bytes) -> None:
+    """Answer a request that was not answered at once, unless something else does already.
+
+    :param answer: the body, or what a resource returns that answers by itself.
+    """
+    if isinstance(answer, bytes):
+        if answer:
+            request.setHeader("Content-Length", str(len(answer)))
+        request.write(answer)
+        request.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -43,7 +44,7 @@ class WebRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """Learn how long the body will be, if that is known.
 
-        :raises RefusedError: if that is too long.
+        :raises RefusedError: if that is too long, or may not come.
         """
         self._check(length or 0)
         self.content = BytesIO()
@@ -51,16 +52,15 @@ class WebRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body.
 
-        :raises RefusedError: if it is too long with that.
+        :raises RefusedError: if it is too long with that, or may not come.
         """
         self._size += len(data)
         self._check(self._size)
         super().handleContentChunk(data)
 
     def _check(self, size: int) -> None:
-        limit = self.channel.site.max_body
-        if 0 < limit < size:
-            raise RefusedError(413, f"a message must be {limit} bytes or less")
+        channel = self.channel  # which knows the path before the request does
+        channel.site.check_size(size, channel._path, partial(headers_of, self))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Serve the request.
@@ -92,6 +92,7 @@ class WebChannel(HTTPChannel):
     transport: Any
     timeOut: Any  # seconds, of whatever type
     callLater: Callable[..., Any]
+    _path: bytes  # twisted.web's own, of the request that comes
 
     def __init__(self, site: OrchestraSite, place: str | None) -> None:
         """
@@ -233,7 +234,7 @@ class WebChannel(HTTPChannel):
         # Why it is refused, who it is, and what lets its page read that, as far as the head of the
         # request tells.
         peer = peer2str(self)
-        if not self.requests or error.status != 413:
+        if not self.requests or error.status not in (401, 404, 413):
             return error, peer, []
         headers = headers_of(self.requests[-1])
         try:

@@ -25,6 +25,7 @@ from orchestra.web.answers import (
     METHODS,
     answer_json,
     body,
+    finish,
     headers_of,
     let_page_ask,
     page_headers,
@@ -93,7 +94,7 @@ class OrchestraResource(Resource):
             answering.cancel()
 
         request.notifyFinish().addErrback(leave)
-        answering.addCallback(partial(_finish, request))
+        answering.addCallback(partial(finish, request))
         return NOT_DONE_YET
 
     async def _answer(self, visit: _Visit) -> int | bytes:
@@ -215,14 +216,6 @@ class _Visit:
         if self.is_gone:
             raise CancelledError
         return found
-
-
-def _finish(request: Request, answer: int | bytes) -> None:
-    if isinstance(answer, bytes):
-        if answer:
-            request.setHeader("Content-Length", str(len(answer)))
-        request.write(answer)
-        request.finish()
 
 
 def _place(channel: Any) -> str | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from orchestra.refusal import RefusedError
 from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
 from orchestra.web.page import render_page
 from orchestra.web.resource import OrchestraResource, is_for_websocket
+from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -21,11 +24,18 @@ FRAMING = 64 * 1024
 """How many bytes there may be around a message."""
 
 
+def is_for_api(path: bytes) -> bool:
+    """Whether a path, with or without a query, is one of the server API's."""
+    return path.partition(b"?")[0] == b"/api" or path.startswith(b"/api/")
+
+
 class OrchestraSite(Site):
     """What serves the requests that come to a factory and are not for a WebSocket."""
 
     def __init__(self, factory: OrchestraFactory) -> None:
-        super().__init__(_Root(factory), reactor=factory.reactor)
+        api = ServerApiResource(factory)
+        super().__init__(_Root(factory, api), reactor=factory.reactor)
+        self._api = api
         self.orchestra = factory
         self.channels: set[WebChannel] = set()
         """The connections on which HTTP is spoken."""
@@ -39,9 +49,26 @@ class OrchestraSite(Site):
         self.max_commands = 2 * self.max_body + FRAMING if self.max_body else 0
         """How long the commands may be that a client of an SDK sends at once, in bytes: text may
         be twice as long in JSON."""
+        self.max_api_body = self.max_body and max(TIMES_MESSAGE * self.max_body, LEAST_BODY)
+        """How long it may be for the server API, from whoever has an API key."""
 
     def log(self, request: Any) -> None:
         """Keep no log of requests: what matters is logged by what serves them."""
+
+    def check_size(self, size: int, path: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Make sure that a body is not too long.
+
+        :param size: how long it is, as far as that is known, in bytes.
+        :param path: what it is for.
+        :param headers: tells those of the request, by their names in lower case.
+        :raises RefusedError: if it is, or if it may not come to the server API.
+        """
+        what, limit = "a message", self.max_body
+        if 0 < limit < size and is_for_api(path):
+            self._api.check_key(headers())
+            what, limit = "a request", self.max_api_body
+        if 0 < limit < size:
+            raise RefusedError(413, f"{what} must be {limit} bytes or less")
 
     def take_over(self, transport: Any, data: bytes, place: str | None) -> None:
         """Serve the requests of a connection that began as another protocol's.
@@ -60,15 +87,22 @@ class _Root(Resource):
 
     isLeaf = True
 
-    def __init__(self, factory: OrchestraFactory) -> None:
+    def __init__(self, factory: OrchestraFactory, api: ServerApiResource) -> None:
         super().__init__()
         self._factory = factory
+        self._api = api
         self._channels = OrchestraResource(factory)
         self._own = {b"/healthz": self._alive, b"/readyz": self._ready}
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
-        if request.method in (b"GET", b"HEAD") and not is_for_websocket(request):
+        if is_for_websocket(request):
+            return self._channels.render(request)
+        if is_for_api(request.path):
+            below: Any = request.postpath
+            request.postpath = below[1:]
+            return self._api.render(request)
+        if request.method in (b"GET", b"HEAD"):
             own = self._own.get(request.path)
             if own is not None:
                 return body(request, self._status(request, *own()))

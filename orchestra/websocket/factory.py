@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import ceil
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from orchestra.connection.backpressure import Backpressure
 from orchestra.connection.client import Client
 from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
+from orchestra.connection.directory import Directory
 from orchestra.connection.drain import Drain
 from orchestra.connection.entrance import Entrance
 from orchestra.connection.timers import Timers
@@ -238,6 +239,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self.clients: set[Client] = set()
         """Everyone who listens, on a connection that is not gone: WebSockets that have shaken
         hands, and event streams."""
+        self._directory = Directory()
         self.accepting = True
         """Whether new clients are let in."""
         self.hindrances: set[str] = set()
@@ -307,6 +309,7 @@ class OrchestraFactory(WebSocketServerFactory):
     def register(self, client: Client) -> None:
         """Take in a client that begins to listen."""
         self.clients.add(client)
+        self._directory.add(client)
         self.activity.joined(
             client.peer, client.listens_to, len(self.clients), client.connection_kind
         )
@@ -324,6 +327,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if client not in self.clients:
             return
         self.clients.remove(client)
+        self._directory.remove(client)
         self.activity.left(
             client.peer,
             client.listens_to,
@@ -333,6 +337,20 @@ class OrchestraFactory(WebSocketServerFactory):
             client.connection_kind,
         )
         self._drain.left(client)
+
+    def clients_of(self, identity: str) -> Collection[Client]:
+        """The clients that one and the same has, as they are now.
+
+        :param identity: whose; empty for all clients of which that is not known.
+        """
+        if identity:
+            return self._directory.clients(identity)
+        return tuple(client for client in self.clients if not client.identity)
+
+    @property
+    def identities(self) -> int:
+        """How many different identities the clients have. Those without one do not count."""
+        return len(self._directory)
 
     def encoding(self, window_bits: int = 0, channel: str = MAIN) -> IEncoding:
         """What the subscribers of clients share, so that each message is framed once for all.
@@ -395,20 +413,28 @@ class OrchestraFactory(WebSocketServerFactory):
         self.hub.publish_all(channel, contents, client.publisher, WEBSOCKET)
 
     def post(
-        self, address: str, peer: str, channel: str, content: Content, key: str | None
+        self,
+        address: str | None,
+        peer: str,
+        channel: str,
+        content: Content,
+        key: str | None,
+        source: str = POST,
     ) -> tuple[Message, bool]:
         """Publish what somebody sent who does not listen.
 
-        :param address: whose request it is.
+        :param address: whose request it is; ``None`` for the application's own, for which neither
+            the publishers of a channel nor the rate of clients are set.
         :param peer: the same for the log.
         :param content: text is checked to be UTF-8.
         :param key: an idempotency key.
+        :param source: where it comes from, for the hub's ledger.
         :returns: the message, and whether it was published before.
         :raises RefusedError: if it may not be published.
         """
         self.entrance.check_accepting()  # it may be no more, since the request came
         settings = self.settings(channel)
-        if not self.may_publish(address, settings):
+        if address is not None and not self.may_publish(address, settings):
             raise RefusedError(403, "this address may not publish in the channel")
         payload, is_binary = content
         if 0 < (settings.max_message_size or 0) < len(payload):
@@ -420,12 +446,12 @@ class OrchestraFactory(WebSocketServerFactory):
                 return self.hub.publish(channel, *content, idempotency_key=key), True
             except KeyReusedError as error:
                 raise RefusedError(422, str(error)) from None
-        if settings.max_message_rate and self.admission.counts(address):
+        if address is not None and settings.max_message_rate and self.admission.counts(address):
             rate, now = settings.max_message_rate, self.reactor.seconds()
             if not self._rates.take(address, rate, _burst(settings), now):
                 raise RefusedError(429, TOO_MANY_MESSAGES.reason)
         self.activity.notes(peer, channel, len(self.clients), [content])
-        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key, source=POST)
+        message = self.hub.publish(channel, payload, is_binary, idempotency_key=key, source=source)
         self.hub.relieve()
         return message, False
 

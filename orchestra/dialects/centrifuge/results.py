@@ -32,7 +32,7 @@ def history_result(
     :param limit: how many messages at the most, the oldest ones; 0 for none, and any negative
         number for all.
     :param since: only those after this place, or before it if ``reverse``. Without an epoch it is
-        a place in the history that there is.
+        a place in the history that there is now.
     :param reverse: whether the newest one comes first.
     :raises LostPositionError: if messages after the place are gone, or there is no such place.
     :raises ValueError: if the channel's name is not allowed.
@@ -43,14 +43,15 @@ def history_result(
             raise LostPositionError(None)
         return HistoryResult()
     messages: list[Message] = []
+    most = limit if limit >= 0 else None
     if since is not None and not reverse:
         place = Position(since.epoch or position.epoch, since.offset)
-        messages = hub.history(channel, since=place, limit=None if limit < 0 else limit)
+        messages = hub.history(channel, since=place, limit=most)
     elif limit:
-        messages = hub.history(channel)
+        messages = hub.history(channel, limit=most if reverse and since is None else None)
         if reverse:
             messages = _before(messages, since, position)
-        del messages[limit if limit > 0 else len(messages) :]
+        messages = messages[:most]
     publications = [codec.publication(m[1:-1], m.offset) for m in messages]
     return HistoryResult(publications=publications, epoch=position.epoch, offset=position.offset)
 
@@ -58,7 +59,7 @@ def history_result(
 def _before(
     messages: list[Message], since: StreamPosition | None, newest: Position
 ) -> list[Message]:
-    # What comes before a place is not missed by anybody, whether it is there or not.
+    # From the newest on. Where those before a place are gone, that is just the end of the past.
     if since is not None:
         if since.epoch not in ("", newest.epoch) or since.offset > newest.offset + 1:
             raise LostPositionError(None)

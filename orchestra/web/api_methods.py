@@ -1,0 +1,467 @@
+"""What the server API can do: its requests, and what each of them does."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Sequence
+from platform import node
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
+from msgspec.json import decode
+from msgspec.structs import asdict
+
+import orchestra
+from orchestra.channel import check_name
+from orchestra.connection.close_codes import LONGEST_REASON, Close
+from orchestra.counters import API
+from orchestra.dialects.centrifuge.codec import JSON
+from orchestra.dialects.centrifuge.codes import (
+    BAD_REQUEST,
+    FORCE_NO_RECONNECT,
+    LIMIT_EXCEEDED,
+    METHOD_NOT_FOUND,
+    NOT_AVAILABLE,
+    UNRECOVERABLE_POSITION,
+    UNSUBSCRIBED_BY_SERVER,
+    error_of,
+)
+from orchestra.dialects.centrifuge.content import content_of_json
+from orchestra.dialects.centrifuge.results import history_result, presence_result, stats_result
+from orchestra.dialects.centrifuge.schema import StreamPosition
+from orchestra.message import Content
+from orchestra.policy.grants import ServerSubscription
+from orchestra.position import LostPositionError, Position
+from orchestra.refusal import RefusedError
+from orchestra.web.globs import compile_glob
+
+if TYPE_CHECKING:
+    from orchestra.connection.client import Client
+    from orchestra.websocket.factory import OrchestraFactory
+
+MAX_CHANNELS = 1000
+"""In how many channels a message can be published by one broadcast."""
+
+LONGEST_KEY = 255
+"""How many characters an idempotency key may have."""
+
+CODES = range(3000, 5000)
+"""The codes that a client can be disconnected with."""
+
+
+class FailedError(Exception):
+    """What a method answers that cannot do what it is asked for."""
+
+    def __init__(self, code: int, message: str) -> None:
+        """
+        :param code: one of the protocol's.
+        :param message: repeats nothing of the request.
+        """
+        super().__init__(message)
+        self.code = code
+
+
+# What is asked for. Fields that are not here are ignored.
+
+
+class PublishRequest(Struct):
+    """To publish a message in a channel."""
+
+    channel: str
+    data: Raw = Raw()
+    b64data: str | None = None
+    idempotency_key: str | None = None
+    tags: dict[str, str] | None = None
+    version: int = 0
+
+
+class BroadcastRequest(Struct):
+    """To publish the same message in several channels."""
+
+    channels: list[str]
+    data: Raw = Raw()
+    b64data: str | None = None
+    idempotency_key: str | None = None
+    tags: dict[str, str] | None = None
+    version: int = 0
+
+
+class BoolValue(Struct):
+    """Whether something is to be otherwise than by default."""
+
+    value: bool = False
+
+
+class Override(Struct):
+    """What is to be otherwise in a subscription."""
+
+    force_recovery: BoolValue | None = None
+    force_push_join_leave: BoolValue | None = None
+
+
+class SubscribeRequest(Struct):
+    """To have clients hear a channel."""
+
+    user: str
+    channel: str
+    client: str | None = None
+    session: str | None = None
+    data: Raw = Raw()
+    b64data: str | None = None
+    info: Raw = Raw()
+    b64info: str | None = None
+    expire_at: int | None = None
+    recover_since: StreamPosition | None = None
+    override: Override | None = None
+
+
+class UnsubscribeRequest(Struct):
+    """To have clients hear a channel no more."""
+
+    user: str
+    channel: str
+    client: str | None = None
+    session: str | None = None
+
+
+class DisconnectWith(Struct):
+    """What clients are told that are disconnected."""
+
+    code: int
+    reason: str = ""
+
+
+class DisconnectRequest(Struct):
+    """To disconnect clients."""
+
+    user: str
+    client: str | None = None
+    session: str | None = None
+    whitelist: list[str] | None = None
+    disconnect: DisconnectWith | None = None
+
+
+class RefreshRequest(Struct):
+    """To have what lets clients in hold until another time."""
+
+    user: str
+    client: str | None = None
+    session: str | None = None
+    expired: bool | None = None
+    expire_at: int | None = None
+    info: Raw = Raw()
+
+
+class ChannelRequest(Struct):
+    """To know something of a channel."""
+
+    channel: str
+
+
+class HistoryRequest(Struct):
+    """To have some of a channel's past."""
+
+    channel: str
+    limit: int = 0
+    since: StreamPosition | None = None
+    reverse: bool = False
+
+
+class ChannelsRequest(Struct):
+    """To know which channels there are."""
+
+    pattern: str | None = None
+
+
+class InfoRequest(Struct):
+    """To know of the server."""
+
+
+# What it does.
+
+
+class ServerApi:
+    """What an application's servers can ask of a factory and its hub. It knows nothing of HTTP,
+    and whoever calls it has made sure that they may.
+
+    Each method takes a request and, where something is logged, whose it is. It returns the result.
+    """
+
+    def __init__(self, factory: OrchestraFactory) -> None:
+        self._factory = factory
+        self._hub = factory.hub
+        self._uid = secrets.token_hex(16)
+        self._began = factory.reactor.seconds()
+
+    def call(self, peer: str, method: Method, request: Any) -> dict[str, Any]:
+        """Do what is asked for, and say what came of it.
+
+        :param peer: whose request it is, for the log.
+        :returns: an object with the key ``result``, or ``error``.
+        """
+        try:
+            return {"result": method.do(self, peer, request)}
+        except FailedError as error:
+            code, message = error.code, str(error)
+        except LostPositionError:
+            code, message = UNRECOVERABLE_POSITION.code, UNRECOVERABLE_POSITION.message
+        except RefusedError as error:
+            found = error_of(error)
+            code = BAD_REQUEST.code if error.kind == "key_reused" else found.code
+            message = found.message
+        return {"error": {"code": code, "message": message}}
+
+    def publish(self, peer: str, request: PublishRequest) -> dict[str, Any]:
+        """Publish a message.
+
+        :returns: its place.
+        """
+        content, key = _content(request), _key(request)
+        return self._publish(peer, request.channel, content, key)
+
+    def broadcast(self, peer: str, request: BroadcastRequest) -> dict[str, Any]:
+        """Publish a message in several channels.
+
+        :returns: a response for each channel.
+        """
+        if not request.channels:
+            raise FailedError(BAD_REQUEST.code, "channels must have a channel")
+        if len(request.channels) > MAX_CHANNELS:
+            raise FailedError(LIMIT_EXCEEDED.code, f"channels must be {MAX_CHANNELS} or less")
+        content, key = _content(request), _key(request)
+        publish = Method(str, lambda _, peer, channel: self._publish(peer, channel, content, key))
+        return {"responses": [self.call(peer, publish, channel) for channel in request.channels]}
+
+    def _publish(
+        self, peer: str, channel: str, content: Content, key: str | None
+    ) -> dict[str, Any]:
+        message, _ = self._factory.post(None, peer, _channel(channel), content, key, API)
+        return {"offset": message.offset, "epoch": message.epoch}
+
+    def subscribe(self, peer: str, request: SubscribeRequest) -> dict[str, Any]:
+        """Have clients hear a channel, if they can hear several."""
+        for field in ("info", "b64info", "b64data", "expire_at"):
+            _refuse_field(field, getattr(request, field))
+        override = request.override or Override()
+        recovery, moves = override.force_recovery, override.force_push_join_leave
+        try:
+            subscription = ServerSubscription(
+                request.channel,
+                data=_value(request.data),
+                recoverable=recovery is None or recovery.value,
+                join_leave=moves is not None and moves.value,
+            )
+        except ValueError as error:
+            raise FailedError(BAD_REQUEST.code, str(error)) from None
+        since = request.recover_since
+        place = None if since is None else Position(since.epoch, since.offset)
+        refusal = None
+        for client in self._clients(request):
+            try:
+                client.subscribe(subscription, place)
+            except RefusedError as error:  # which is of this one, and not of the others
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return {}
+
+    def unsubscribe(self, peer: str, request: UnsubscribeRequest) -> dict[str, Any]:
+        """Have clients hear a channel no more."""
+        channel, why = _channel(request.channel), UNSUBSCRIBED_BY_SERVER
+        for client in self._clients(request):
+            client.unsubscribe(channel, why.code, why.reason)
+        return {}
+
+    def disconnect(self, peer: str, request: DisconnectRequest) -> dict[str, Any]:
+        """Disconnect clients."""
+        close = Close(FORCE_NO_RECONNECT.code, FORCE_NO_RECONNECT.reason)
+        if request.disconnect is not None:
+            close = _close(request.disconnect)
+        kept = frozenset(request.whitelist or ())
+        for client in self._clients(request):
+            if client.client_id not in kept:
+                client.close(close)
+        return {}
+
+    def refresh(self, peer: str, request: RefreshRequest) -> dict[str, Any]:
+        """Have what lets clients in hold until another time, or no longer."""
+        _refuse_field("info", request.info)
+        expires = float(request.expire_at) if request.expire_at else None
+        if request.expired:
+            expires = 0.0
+        for client in self._clients(request):
+            client.refresh(expires)
+        return {}
+
+    def presence(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
+        """Who is in a channel."""
+        return asdict(presence_result(self._hub, _channel(request.channel)))
+
+    def presence_stats(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
+        """How many are in a channel."""
+        return asdict(stats_result(self._hub, _channel(request.channel)))
+
+    def history(self, peer: str, request: HistoryRequest) -> dict[str, Any]:
+        """Some of a channel's past, and where its newest message is."""
+        channel = _channel(request.channel)
+        return asdict(
+            history_result(self._hub, channel, JSON, request.limit, request.since, request.reverse)
+        )
+
+    def history_remove(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
+        """It is not possible: the history is what all subscribers read."""
+        raise FailedError(NOT_AVAILABLE.code, "a channel's history cannot be removed")
+
+    def channels(self, peer: str, request: ChannelsRequest) -> dict[str, Any]:
+        """The channels that clients are in, each with how many."""
+        fits: Callable[[str], object] = bool
+        if request.pattern:
+            try:
+                fits = compile_glob(request.pattern)
+            except ValueError as error:
+                raise FailedError(BAD_REQUEST.code, f"pattern {error}") from None
+        presence = self._hub.presence
+        found = {name: len(presence(name)) for name in self._hub.channels() if fits(name)}
+        return {"channels": {name: {"num_clients": n} for name, n in found.items() if n}}
+
+    def info(self, peer: str, request: InfoRequest) -> dict[str, Any]:
+        """What the server is, and what there is on it. It is the only one that it knows of."""
+        factory, total = self._factory, self._hub.ledger.total()
+        server = {
+            "uid": self._uid,
+            "name": node(),
+            "version": orchestra.__version__,
+            "num_clients": len(factory.clients),
+            "num_users": factory.identities,
+            "num_channels": total.channels,
+            "num_subs": total.subscribers,
+            "uptime": int(factory.reactor.seconds() - self._began),
+        }
+        return {"nodes": [server]}
+
+    def _clients(self, request: Any) -> Sequence[Client]:
+        # Of one user: all of them, or the one that is meant.
+        _refuse_field("session", request.session)
+        clients = self._factory.clients_of(request.user)
+        return [c for c in clients if request.client in (None, "", c.client_id)]
+
+
+class Method(NamedTuple):
+    """Something that can be done."""
+
+    request: type[Any]
+    """What it takes."""
+
+    do: Callable[[ServerApi, str, Any], dict[str, Any]]
+    """Takes whose request it is and the request, and returns the result."""
+
+
+METHODS = {
+    "publish": Method(PublishRequest, ServerApi.publish),
+    "broadcast": Method(BroadcastRequest, ServerApi.broadcast),
+    "subscribe": Method(SubscribeRequest, ServerApi.subscribe),
+    "unsubscribe": Method(UnsubscribeRequest, ServerApi.unsubscribe),
+    "disconnect": Method(DisconnectRequest, ServerApi.disconnect),
+    "refresh": Method(RefreshRequest, ServerApi.refresh),
+    "presence": Method(ChannelRequest, ServerApi.presence),
+    "presence_stats": Method(ChannelRequest, ServerApi.presence_stats),
+    "history": Method(HistoryRequest, ServerApi.history),
+    "history_remove": Method(ChannelRequest, ServerApi.history_remove),
+    "channels": Method(ChannelsRequest, ServerApi.channels),
+    "info": Method(InfoRequest, ServerApi.info),
+}
+"""All that can be done, by its name; several at once are a :class:`BatchRequest`."""
+
+if TYPE_CHECKING:
+    Command = Struct
+else:
+    Command = defstruct(
+        "Command",
+        [(name, method.request | UnsetType, UNSET) for name, method in METHODS.items()],
+    )
+
+
+class BatchRequest(Struct):
+    """To do several things, one after the other."""
+
+    commands: list[Command | None]
+    parallel: bool | None = None
+    """Whether their order does not matter. It is kept all the same."""
+
+
+def replies(
+    api: ServerApi, peer: str, batch: BatchRequest
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Do what the commands of a batch ask for, one by one.
+
+    :param peer: whose batch it is, for the log.
+    :returns: for each command the reply, and about how many messages' worth of work it was.
+    """
+    for command in batch.commands:
+        asked = {} if command is None else asdict(command)
+        named = {name: request for name, request in asked.items() if request is not UNSET}
+        if len(named) != 1:
+            error = BAD_REQUEST if command is None or named else METHOD_NOT_FOUND
+            yield {"error": {"code": error.code, "message": error.message}}, 1
+            continue
+        ((name, request),) = named.items()
+        answer = api.call(peer, METHODS[name], request)
+        yield {name: answer["result"]} if "result" in answer else answer, _work(answer)
+
+
+def _work(answer: dict[str, Any]) -> int:
+    # What there are many of takes the time, whatever it is.
+    found = answer.get("result", {}).values()
+    return 1 + sum(len(value) for value in found if isinstance(value, list | dict))
+
+
+def _channel(name: str) -> str:
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise FailedError(BAD_REQUEST.code, str(error)) from None
+
+
+def _content(request: PublishRequest | BroadcastRequest) -> Content:
+    # As the method is asked to publish it. What would get lost of a message is refused.
+    _refuse_field("tags", request.tags)
+    _refuse_field("version", request.version)
+    if request.b64data:
+        try:
+            return b64decode(request.b64data, validate=True), True
+        except ValueError:
+            raise FailedError(BAD_REQUEST.code, "b64data must be base64") from None
+    data = bytes(request.data)
+    if not data:
+        raise FailedError(BAD_REQUEST.code, "data or b64data is needed")
+    return content_of_json(data)
+
+
+def _key(request: PublishRequest | BroadcastRequest) -> str | None:
+    key = request.idempotency_key or None
+    if key is not None and len(key) > LONGEST_KEY:
+        words = f"idempotency_key must have {LONGEST_KEY} characters or less"
+        raise FailedError(BAD_REQUEST.code, words)
+    return key
+
+
+def _close(disconnect: DisconnectWith) -> Close:
+    code, reason = disconnect.code, disconnect.reason
+    if code not in CODES:
+        words = f"disconnect.code must be from {CODES.start} to {CODES.stop - 1}"
+        raise FailedError(BAD_REQUEST.code, words)
+    if not reason.isprintable() or len(reason.encode()) > LONGEST_REASON:
+        words = f"disconnect.reason must be one line of {LONGEST_REASON} bytes of UTF-8 or less"
+        raise FailedError(BAD_REQUEST.code, words)
+    return Close(code, reason)
+
+
+def _value(data: Raw) -> Any:
+    return decode(data) if bytes(data) else None
+
+
+def _refuse_field(name: str, value: Any) -> None:
+    # One that asks for what there is not, and that would be missed.
+    if value and value != Raw(b"null"):
+        raise FailedError(NOT_AVAILABLE.code, f"{name} is not available")

@@ -1,0 +1,165 @@
+"""The server API: what an application's servers ask of this one, by HTTP.
+
+Requests and answers are those of Centrifugo's HTTP API, so that its clients work with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from autobahn.twisted.util import peer2str
+from msgspec import DecodeError, Raw, Struct, ValidationError
+from msgspec.json import decode, encode
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from orchestra.policy.api_keys import HEADER
+from orchestra.refusal import RefusedError
+from orchestra.web.answers import answer_json, body, finish, headers_of, refuse
+from orchestra.web.api_methods import METHODS, BatchRequest, ServerApi, replies
+
+if TYPE_CHECKING:
+    from orchestra.websocket.factory import OrchestraFactory
+
+SLICE = 200
+"""After how many messages' worth of work a batch lets others have their turn."""
+
+LEAST_BODY = 1024 * 1024
+"""How long a request's body may be at the least, in bytes."""
+
+TIMES_MESSAGE = 8
+"""How many times as long as the largest message it may be: in JSON a character of a message may
+take six."""
+
+_METHOD = "POST"
+_SCHEME = "apikey"
+
+Asked = TypeVar("Asked")
+
+
+class _Command(Struct):
+    """What is sent to the API's own path: which method it is for, and its request."""
+
+    method: str
+    params: Raw = Raw(b"{}")
+    id: int = 0
+
+
+class ServerApiResource(Resource):
+    """The server API of a factory, for whoever has one of its API keys.
+
+    The server's own site has it at ``/api``. In a site of your own it is mounted by
+    ``root.putChild(b"api", ServerApiResource(factory))``; how long a body may be is that site's
+    business then.
+    """
+
+    isLeaf = True
+
+    def __init__(self, factory: OrchestraFactory) -> None:
+        """
+        :param factory: has the API keys; without any, nothing is served.
+        """
+        super().__init__()
+        self._factory = factory
+        self._api = ServerApi(factory)
+
+    def check_key(self, headers: Mapping[str, str]) -> None:
+        """Make sure that a request has an API key.
+
+        :param headers: of the request, by their names in lower case.
+        :raises RefusedError: if it has none that is known, or there are none.
+        """
+        keys = self._factory.access.api_keys
+        if keys is None:
+            reason = "this path is the server's own; its API needs API keys (--api-key-file)"
+            raise RefusedError(404, reason)
+        key = headers.get(HEADER.lower())
+        if key is None:
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != _SCHEME:
+                raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
+        keys.check(key.strip())
+
+    def render(self, request: Request) -> int | bytes:
+        """Serve a request."""
+        answering = Deferred.fromCoroutine(self._answer(request))
+        if answering.called:
+            return body(request, cast(bytes, answering.result))
+        # The client may leave meanwhile; what it has asked for and is not done is not done then.
+        request.notifyFinish().addErrback(lambda _: answering.cancel())
+        answering.addCallbacks(partial(finish, request), lambda gone: gone.trap(CancelledError))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request) -> bytes:
+        factory, peer = self._factory, peer2str(request.channel)
+        headers = headers_of(request)
+        try:
+            _, peer = factory.entrance.whose(request.getClientAddress(), peer, headers)
+            factory.admission.check(headers)
+            self.check_key(headers)
+            return answer_json(request, encode(await self._serve(request, peer)))
+        except CancelledError:
+            raise
+        except RefusedError as error:
+            refusal = error
+        except Exception:
+            factory.report(Failure(), "a request could not be served")
+            refusal = RefusedError(500, "internal server error")
+        text = refuse(factory, request, peer, refusal)
+        if refusal.status == 401:
+            request.setHeader("WWW-Authenticate", _SCHEME)
+        elif refusal.status == 405:
+            request.setHeader("Allow", _METHOD)
+        return text
+
+    async def _serve(self, request: Request, peer: str) -> dict[str, Any]:
+        if request.method != _METHOD.encode():
+            raise RefusedError(405, f"the method must be {_METHOD}")
+        content: Any = request.content
+        below: Any = request.postpath
+        asked, path = content.read(), b"/".join(below).decode("iso-8859-1")
+        if path == "batch":
+            return await self._batch(peer, _read(asked, BatchRequest))
+        if not path:
+            return self._command(peer, _read(asked, _Command))
+        method = METHODS.get(path)
+        if method is None:
+            raise RefusedError(404, "the server API has no such method")
+        return self._api.call(peer, method, _read(asked, method.request))
+
+    async def _batch(self, peer: str, batch: BatchRequest) -> dict[str, Any]:
+        done, work = [], 0
+        for reply, its_work in replies(self._api, peer, batch):
+            done.append(reply)
+            work += its_work
+            if work >= SLICE:
+                work = 0
+                await deferLater(self._factory.reactor, 0)
+        return {"replies": done}
+
+    def _command(self, peer: str, command: _Command) -> dict[str, Any]:
+        method = METHODS.get(command.method)
+        if method is None:
+            raise RefusedError(400, f"method must be one of {', '.join(METHODS)}")
+        answer = self._api.call(peer, method, _read(bytes(command.params), method.request))
+        return {"id": command.id, **answer} if command.id else answer
+
+
+def _read(body: bytes, kind: type[Asked]) -> Asked:
+    try:
+        body.decode()
+        return decode(body, type=kind)
+    except ValidationError as error:  # it has types and names of ours, and nothing that was sent
+        reason = str(error)
+    except UnicodeDecodeError:
+        reason = "the body must be UTF-8"
+    except DecodeError:
+        reason = "the body must be JSON"
+    except RecursionError:
+        reason = "the body must not be nested so deeply"
+    raise RefusedError(400, reason)
