@@ -1,7 +1,7 @@
 """All that is spoken on the server's port, as an AsyncAPI 3 document: docs/asyncapi.json.
 
-What is said in the Centrifuge protocol is taken from its schema in the code. When that has changed,
-this writes the file again: ``python docs/_ext/asyncapi.py``.
+What is said in the Centrifuge protocol is taken from its schema in the code. When that has
+changed, this writes the file again: ``python docs/_ext/asyncapi.py``.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def document() -> str:
         ),
         "centrifuge": _channel(
             "/connection/websocket",
-            "The Centrifuge client protocol. A text message has an object on each of its lines. The"
-            " subprotocol is none, or centrifuge-json; with centrifuge-protobuf the same is spoken"
-            " in protobuf, in binary messages.",
+            "The Centrifuge client protocol. A text message has an object on each of its lines."
+            " The subprotocol is none, or centrifuge-json; with centrifuge-protobuf the same is"
+            " spoken in protobuf, in binary messages.",
             [*commands, *replies],
             bindings=_query("ws"),
         ),

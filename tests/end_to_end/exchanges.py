@@ -1,10 +1,10 @@
 """The exchanges that the documentation of a protocol shows, read from it and played.
 
-An exchange is a literal block of nothing else. A line with ``>`` is sent, one with ``<`` received, and what is
-further in goes on with the line above. A word before that is another connection's name: ``api``
-asks the server API, one that begins with ``raw`` is a plain WebSocket in the channel ``strings``,
-and all others are SDKs. A comment before the block says on which server it is played, if that is
-not one with the usual settings.
+An exchange is a literal block of nothing else. A line with ``>`` is sent, one with ``<`` received,
+and what is further in goes on with the line above. A word before that is another connection's
+name: ``api`` asks the server API, one that begins with ``raw`` is a plain WebSocket in the channel
+``strings``, and all others are SDKs. A comment before the block says on which server it is played,
+if that is not one with the usual settings.
 
 ``…`` is anything. A string such as ``"<client>"`` is what the server for the block has given that
 name to, or else what comes there first, and the same wherever the name is.
@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -122,14 +123,13 @@ class Player:
     def _receive(self, line: Line) -> None:
         closed = _CLOSED.fullmatch(line.text)
         if closed is not None:
-            try:
-                got = self._next(line.speaker)
-            except ConnectionClosed as end:
-                assert end.rcvd is not None
-                assert (end.rcvd.code, end.rcvd.reason) == (int(closed[1]), closed[2])
-                del self._connections[line.speaker]
-                return
-            raise AssertionError(f"not closed, but {got!r}")
+            with pytest.raises(ConnectionClosed) as end:
+                self._next(line.speaker)
+            received = end.value.rcvd
+            assert received is not None
+            assert (received.code, received.reason) == (int(closed[1]), closed[2])
+            del self._connections[line.speaker]
+            return
         got = self._next(line.speaker)
         if line.speaker.startswith("raw"):
             binary = _BINARY.fullmatch(line.text)

@@ -1,7 +1,8 @@
-"""The documentation of the Centrifuge protocol: each exchange is played, and nothing is left out."""
+"""The documentation of the Centrifuge protocol: exchanges are played, and nothing is left out."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
@@ -140,22 +141,34 @@ def test_every_push_has_an_exchange() -> None:
         assert f"\n``{name}``\n" in PAGE
 
 
+def named(path: Path) -> set[str]:
+    """The numbers' names that a module uses."""
+    tree = ast.parse(path.read_text())
+    if path.name == "codes.py":
+        compared = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in compared]
+        return {name.id for name in names if isinstance(name.ctx, ast.Load)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "codes":
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module == codes.__name__:
+            found |= {alias.name for alias in node.names}
+    return found
+
+
 def sent_codes() -> set[int]:
-    """Those that some code of the server's mentions."""
-    package = ROOT / "orchestra"
-    path_of_codes = package / "dialects" / "centrifuge" / "codes.py"
-    others = "\n".join(path.read_text() for path in package.rglob("*.py") if path != path_of_codes)
-    own = path_of_codes.read_text()
-    return {
-        value.code
-        for name, value in vars(codes).items()
-        if isinstance(value, codes.Error | codes.Disconnect | codes.Unsubscribed)
-        # What is only compared with, or only defined, is not sent.
-        and (
-            re.search(rf"(?<!close_)\bcodes\.{name}\b(?!\.code)", others)
-            or re.search(rf"(?<!^)\b{name}\b(?!\.code)", own, re.MULTILINE)
-        )
+    """Those that clients may be sent. The errors of the server API are not for them."""
+    paths = list((ROOT / "orchestra").rglob("*.py"))
+    everywhere = set[str]().union(*map(named, paths))
+    for_clients = set[str]().union(*(named(p) for p in paths if not p.name.startswith("api")))
+    errors = {n for n, value in vars(codes).items() if isinstance(value, codes.Error)}
+    others = {
+        n
+        for n, value in vars(codes).items()
+        if isinstance(value, codes.Disconnect | codes.Unsubscribed)
     }
+    return {vars(codes)[n].code for n in (errors & for_clients) | (others & everywhere)}
 
 
 def test_every_code_has_its_row() -> None:
