@@ -17,6 +17,7 @@ from orchestra.position import LostPositionError, Position
 from orchestra.presence import Member, Move, Presence
 from orchestra.refusal import RefusedError
 from orchestra.service import ListenError, OrchestraService
+from orchestra.session.calls import Caller
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
 from orchestra.tls import CertificateFileError, ServerCertificate
@@ -28,6 +29,7 @@ from orchestra.websocket.protocol import OrchestraProtocol
 __all__ = [
     "AccessRequest",
     "ApiKeys",
+    "Caller",
     "Capability",
     "CertificateFileError",
     "ChannelSettings",

@@ -208,8 +208,7 @@ class ServerApi:
             code, message = UNRECOVERABLE_POSITION.code, UNRECOVERABLE_POSITION.message
         except RefusedError as error:
             found = error_of(error)
-            code = BAD_REQUEST.code if error.kind == "key_reused" else found.code
-            message = found.message
+            code, message = found.code, found.message
         return {"error": {"code": code, "message": message}}
 
     def publish(self, peer: str, request: PublishRequest) -> dict[str, Any]:
