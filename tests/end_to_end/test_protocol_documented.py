@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator
 
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.schema import Command, Push
+from tests.asyncapi import fitting
 from tests.end_to_end.exchanges import Exchange, Player, exchanges
 from tests.end_to_end.server import TWISTD, Server, serving, started
 from tests.end_to_end.test_examples import EXAMPLES, ROOT, free_port
@@ -23,7 +22,6 @@ from tests.end_to_end.tokens import API_KEY, api_key_file, key_file, token
 
 PAGE = (ROOT / "docs" / "protocol.rst").read_text()
 EXCHANGES = list(exchanges(PAGE))
-DESCRIPTION = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
 
 OPTIONS = {
     "": (),
@@ -78,37 +76,16 @@ def server_for(name: str, folder: Path) -> Iterator[tuple[Server, dict[str, str]
             yield server, {}
 
 
-def strict(schema: Any) -> Any:
-    """The same without room for what is not in it."""
-    if isinstance(schema, list):
-        return [strict(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: strict(part) for key, part in schema.items()}
-    if "properties" in schema:
-        found.setdefault("additionalProperties", False)
-    return found
-
-
-VALIDATORS = {
-    is_sent: Draft7Validator(
-        {"$ref": f"#/components/schemas/{name}", "components": strict(DESCRIPTION["components"])}
-    )
-    for is_sent, name in ((True, "Command"), (False, "Reply"))
-}
-"""For what SDKs send, and for what they get."""
-
-
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: f"line {exchange.number}")
 def test_an_exchange_is_as_it_is_shown(exchange: Exchange, tmp_path: Path) -> None:
-    """All that is received is what is shown, and nothing else comes; AsyncAPI describes it."""
+    """All that is received is what is shown, and nothing else; AsyncAPI has each message."""
     with server_for(exchange.server, tmp_path) as (server, names):
         player = Player(server, names)
         player.play(exchange.lines)
         server.stop()
     assert "Traceback" not in server.text
     for is_sent, value in player.said:
-        VALIDATORS[is_sent].validate(value)
+        assert len(fitting(value, "command" if is_sent else "reply")) == 1, value
 
 
 def shown(is_sent: bool) -> Iterator[dict[str, Any]]:
@@ -196,5 +173,5 @@ def test_an_exchange_that_is_not_so_fails(tmp_path: Path) -> None:
         Player(server, {}).play(exchange.lines)
         for text in wrong:
             (exchange,) = exchanges(" " + text)
-            with pytest.raises(AssertionError):
+            with pytest.raises((AssertionError, pytest.fail.Exception)):
                 Player(server, {}).play(exchange.lines)
