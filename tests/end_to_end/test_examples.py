@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -166,20 +167,25 @@ def test_two_tabs_and_a_script_hear_each_other(
 ) -> None:
     """What is played in one of them, or by a POST, all of them show, in the same order."""
     bundle = node_folder / "node_modules" / "centrifuge" / "dist" / "centrifuge.js"
-    site = "http://localhost:8000"
+    port = free_port()
+    site = f"http://127.0.0.1:{port}"
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    shutil.copy(bundle, pages)
+    serve = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     with ExitStack() as stack:
+        stack.enter_context(started(serve, pages)).wait_for("Serving HTTP")
         server = stack.enter_context(serving(tmp_path, "--origin", site))
         html = (EXAMPLES / "sdk.html").read_text()
         assert html.count("localhost:8080") == 1
         html = html.replace("localhost:8080", f"127.0.0.1:{server.port}")
+        (pages / "sdk.html").write_text(html)
         context = stack.enter_context(browser.new_context())
         context.set_default_timeout(1000 * PATIENCE)
-        context.route(f"{site}/sdk.html", lambda r: r.fulfill(body=html, content_type="text/html"))
-        context.route(f"{site}/centrifuge.js", lambda route: route.fulfill(path=bundle))
         tabs = [context.new_page() for _ in range(2)]
         for tab in tabs:
             tab.goto(f"{site}/sdk.html")
-            tab.evaluate("strings.ready()")
+            tab.wait_for_function("strings.state === 'subscribed'")
         script = stack.enter_context(
             started(
                 [sys.executable, str(EXAMPLES / "sdk.py"), "D4"],
