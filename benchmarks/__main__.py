@@ -54,7 +54,7 @@ def measure_all(
         for _ in range(rounds)
         for measure in measures
         for server in servers
-        if server.pings or not measure.pings
+        if not measure.needs or measure.needs in server.has
     ]
     with Progress(console=console) as progress:
         task = progress.add_task("", total=len(steps))

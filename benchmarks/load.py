@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from benchmarks import sdk
 from benchmarks.system import allow_open_files, cores, cpu, memory
 from benchmarks.wire import STAMP, Stamped, age, frame, frame_size, handshake, masked
 
@@ -45,12 +46,14 @@ _PORTS_PER_ADDRESS = 20_000
 class Client:
     """One connection: what it has sent and received, and what it could not send yet."""
 
-    def __init__(self, port: int, number: int, waits: bool = True) -> None:
+    def __init__(self, port: int, number: int, waits: bool = True, path: str = "/") -> None:
         """
         :param number: chooses the address, since one has not ports for all.
         :param waits: whether to wait for the connection and ask for the handshake.
+        :param path: of the URL.
         """
         self.port = port
+        self._path = path
         address = f"127.0.0.{1 + number // _PORTS_PER_ADDRESS}"
         if waits:
             self.socket = socket.create_connection((address, port), timeout=PATIENCE)
@@ -62,14 +65,14 @@ class Client:
         self.answer = b""  # to the handshake
         self.sent = 0  # messages
         self.received = 0  # bytes
-        self.messages: Stamped | None = None  # what it plays, if it does
+        self.messages: Stamped | sdk.Commands | None = None  # what it plays, if it does
         self.echoed = 0  # of those that it has sent
         self.rest = b""
 
     def ask(self) -> None:
         """Send the client's side of the handshake."""
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(handshake(self.port))
+        self.socket.sendall(handshake(self.port, self._path))
 
     def shaken(self) -> None:
         """Wait for the server's side of the handshake."""
@@ -94,7 +97,7 @@ class Client:
         """Send so many messages, stamped now."""
         assert self.messages is not None, "it has nothing to play"
         self.sent += count
-        self.send(self.messages.frame() * count)
+        self.send(self.messages.frame(count))
 
     def send(self, data: bytes) -> None:
         """Send frames, or as much of them as the socket takes now."""
@@ -103,11 +106,11 @@ class Client:
             self.rest = self.rest[self.socket.send(self.rest) :]
 
 
-def join(port: int, count: int) -> list[Client]:
+def join(port: int, count: int, path: str = "/") -> list[Client]:
     """Connect so many clients, with no more than :data:`AT_ONCE` handshakes under way."""
     clients: list[Client] = []
     for number in range(count):
-        clients.append(Client(port, number))
+        clients.append(Client(port, number, path=path))
         if number >= AT_ONCE:
             clients[number - AT_ONCE].shaken()
     for client in clients[-AT_ONCE:]:
@@ -152,10 +155,10 @@ class Crowd:
         """
         :param size: bytes of payload of each message.
         """
-        self.clients = join(port, clients)
+        self.clients = self._join(port, clients)
         self.players = self.clients[:players]
         for number, player in enumerate(self.players):
-            player.messages = Stamped(size, bytes([ord("A") + number]))
+            player.messages = self._messages(size, chr(ord("A") + number))
         self._size = size
         self._buffer = memoryview(bytearray(1 << 20))
         self._by_fd = {client.socket.fileno(): client for client in self.clients}
@@ -168,6 +171,12 @@ class Crowd:
         self.reply = 0
         """How many bytes a message is as the server sends it."""
         self._calibrate()
+
+    def _join(self, port: int, count: int) -> list[Client]:
+        return join(port, count)
+
+    def _messages(self, size: int, letter: str) -> Stamped | sdk.Commands:
+        return Stamped(size, letter.encode())
 
     def _calibrate(self) -> None:
         # By a first message, which everybody hears.
@@ -210,22 +219,94 @@ class Crowd:
                 continue
             if not size:
                 raise ConnectionError("the server has closed a connection")
-            if self.reply and client.messages is not None:
-                first = (self.reply - self._size - client.received) % self.reply
-                marks = bytes(self._buffer[first : size : self.reply])
-                client.echoed += marks.count(client.messages.mark)
-            client.received += size
-            if self.reply and fd in self._sampled:
-                end = size - client.received % self.reply
-                if end >= STAMP:
-                    waited = age(bytes(self._buffer[end - STAMP : end]))
-                    if waited is not None:
-                        self.ages.append(waited)
+            waited = self._heard(client, fd, size)
+            if waited is not None:
+                self.ages.append(waited)
         return bool(ready)
+
+    def _heard(self, client: Client, fd: int, size: int) -> float | None:
+        # So many bytes are in the buffer. If it is sampled, the age of the last message is told.
+        if self.reply and client.messages is not None:
+            first = (self.reply - self._size - client.received) % self.reply
+            marks = bytes(self._buffer[first : size : self.reply])
+            client.echoed += marks.count(client.messages.mark)
+        client.received += size
+        if self.reply and fd in self._sampled:
+            end = size - client.received % self.reply
+            if end >= STAMP:
+                return age(bytes(self._buffer[end - STAMP : end]))
+        return None
 
     def deliveries(self) -> float:
         """How many messages have been heard, by all clients together."""
         return sum([client.received for client in self.clients]) / self.reply
+
+
+class SdkCrowd(Crowd):
+    """A crowd that speaks the Centrifuge protocol, as SDKs do. It makes sure that each of them
+    hears every message."""
+
+    def _join(self, port: int, count: int) -> list[Client]:
+        clients = join(port, count, sdk.PATH)
+        for client in clients:
+            client.send(sdk.greeting())
+        for client in clients:
+            client.socket.settimeout(PATIENCE)
+            heard = b""
+            while sdk.SUBSCRIBED not in heard:
+                more = client.socket.recv(4096)
+                if not more:
+                    raise ConnectionError(f"not subscribed: {heard[-60:]!r}")
+                heard += more
+            client.socket.setblocking(False)
+        return clients
+
+    def _messages(self, size: int, letter: str) -> Stamped | sdk.Commands:
+        return sdk.Commands(size, letter)
+
+    def _calibrate(self) -> None:
+        self._so_far = {fd: sdk.Heard() for fd in self._by_fd}
+        self.players[0].play()
+        self.wait_for(1)
+        for heard in self._so_far.values():
+            heard.expect_all()
+
+    def wait_for(self, offset: int) -> None:
+        """Receive until everybody has heard the message at an offset.
+
+        :raises TimeoutError: if it takes too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while silent := sum([heard.offset < offset for heard in self._so_far.values()]):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{silent} clients did not hear message {offset}")
+            self.hear(0.1)
+
+    def _heard(self, client: Client, fd: int, size: int) -> float | None:
+        heard, piece = self._so_far[fd], self._buffer[:size]
+        if client.messages is not None:
+            # A mark may have begun in the piece before.
+            begun = heard.tail[1 - len(client.messages.mark) :]
+            client.echoed += b"".join((begun, piece)).count(client.messages.mark)
+        heard.take(piece)
+        return heard.age() if fd in self._sampled else None
+
+    def deliveries(self) -> float:
+        """How many messages have been heard, by all clients together."""
+        return sum([heard.offset for heard in self._so_far.values()])
+
+    def finish(self) -> None:
+        """Make sure that everybody hears all that was played.
+
+        :raises TimeoutError: if somebody does not.
+        """
+        while any(player.rest for player in self.players):
+            self.push()
+            self.hear(0.01)
+        self.wait_for(sum([player.sent for player in self.players]))
+        for player in self.players:
+            if player.echoed != player.sent:
+                raise sdk.MissedError(f"{player.sent} sent, {player.echoed} of them heard")
 
 
 def percentile(values: list[float], share: float) -> float | None:
@@ -251,7 +332,21 @@ def saturated(
     :param window: messages of its own that a player has in flight.
     :param seconds: how long is measured, after a fifth of it for warming up.
     """
-    crowd = Crowd(port, clients, players, size)
+    return saturate(Crowd(port, clients, players, size), pid, window, seconds)
+
+
+def sdk_saturated(
+    port: int, pid: int, clients: int, players: int, window: int, size: int, seconds: float
+) -> dict[str, float | None]:
+    """The same in the Centrifuge protocol; and in the end everybody must have heard everything."""
+    crowd = SdkCrowd(port, clients, players, size)
+    values = saturate(crowd, pid, window, seconds)
+    crowd.finish()
+    return values
+
+
+def saturate(crowd: Crowd, pid: int, window: int, seconds: float) -> dict[str, float | None]:
+    """Have each player of a crowd keep some of its own messages in flight."""
 
     def run(until: float) -> None:
         while time.monotonic() < until:
@@ -264,12 +359,16 @@ def saturated(
 
     run(time.monotonic() + seconds / 5)
     crowd.ages.clear()
-    deliveries, start, used = crowd.deliveries(), time.monotonic(), cpu(pid)
+    deliveries, start = crowd.deliveries(), time.monotonic()
+    used, own = cpu(pid), time.process_time()
     run(start + seconds)
     elapsed, delivered = time.monotonic() - start, crowd.deliveries() - deliveries
+    used, own = cpu(pid) - used, time.process_time() - own
     return {
         "deliveries_per_s": delivered / elapsed or None,
-        "cpu_us_per_delivery": (cpu(pid) - used) * 1e6 / delivered if delivered else None,
+        "cpu_us_per_delivery": used * 1e6 / delivered if delivered else None,
+        "core_percent": used / elapsed * 100,
+        "load_core_percent": own / elapsed * 100,
         **latency(crowd.ages),
     }
 
@@ -491,7 +590,17 @@ def idle(port: int, pid: int, clients: int, seconds: float) -> dict[str, float |
 
 JOBS: dict[str, Callable[..., dict[str, float | None]]] = {
     job.__name__: job
-    for job in (saturated, paced, connections, storm, stalled, round_trip, idle, attacked)
+    for job in (
+        saturated,
+        sdk_saturated,
+        paced,
+        connections,
+        storm,
+        stalled,
+        round_trip,
+        idle,
+        attacked,
+    )
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.attacks import ATTACKS
-from benchmarks.servers import ROOT, Server, running
+from benchmarks.servers import PINGS, ROOT, SDKS, Server, running
 
 PLAYERS = 10
 WINDOW = 16
@@ -49,10 +49,13 @@ class Measure:
     """The rows that it gives the table; a measure without any is for the plots."""
 
     baseline: Mapping[str, Any] = field(default_factory=dict)
-    """With other arguments, what the time that it took is compared to."""
+    """With other arguments, what it is compared to."""
 
-    pings: bool = False
-    """Whether it makes sense only for servers that ping."""
+    compared: tuple[str, str] = ("seconds", "slowdown")
+    """The value that is compared then, and what its ratio to the baseline's is called."""
+
+    needs: str = ""
+    """What a server must have for it to make sense, of :attr:`Server.has`."""
 
     @property
     def words(self) -> str:
@@ -71,9 +74,10 @@ class Measure:
         :returns: the values, or ``{}`` with an ``error`` if that failed.
         """
         values = load(server, self.job)
-        if self.baseline and values.get("seconds"):
-            compared = load(server, {**self.job, **self.baseline}).get("seconds")
-            values["slowdown"] = values["seconds"] / compared if compared else None
+        key, ratio = self.compared
+        if self.baseline and values.get(key):
+            compared = load(server, {**self.job, **self.baseline}).get(key)
+            values[ratio] = values[key] / compared if compared else None
         return values
 
 
@@ -107,6 +111,23 @@ def saturated(clients: int, seconds: float, size: int = SIZE, in_table: bool = T
         f"saturated-{clients}" if size == SIZE else f"saturated-{clients}-{size}",
         {**job, "size": size, "seconds": seconds},
         [Figure("deliveries_per_s", title, "M deliveries/s", 1e6)] if in_table else (),
+    )
+
+
+def sdk(clients: int, seconds: float) -> Measure:
+    """As much as each server can do for SDKs, and what that is of :func:`saturated`."""
+    title = f"saturated, {clients:,} clients with an SDK"
+    plain = saturated(clients, seconds)
+    return Measure(
+        f"sdk-{clients}",
+        {**plain.job, "do": "sdk_saturated"},
+        [
+            Figure("deliveries_per_s", title, "M deliveries/s", 1e6),
+            Figure("share", title, "times that without"),
+        ],
+        baseline={"do": plain.job["do"]},
+        compared=("deliveries_per_s", "share"),
+        needs=SDKS,
     )
 
 
@@ -183,7 +204,7 @@ def idle(clients: int, seconds: float) -> Measure:
         "idle",
         {"do": "idle", "clients": clients, "seconds": seconds},
         [Figure("core_percent", "idle with pings, CPU", "% of a core")],
-        pings=True,
+        needs=PINGS,
     )
 
 
@@ -206,6 +227,7 @@ FULL: Sequence[Measure] = (
     # The slow ones take that long for all that is in flight to reach everybody once.
     saturated(3000, 6.0, in_table=False),
     saturated(10000, 15.0, in_table=False),
+    *(sdk(clients, 2.0) for clients in (10, 200, 1000)),
     paced(1000, 200, 5.0),
     *(paced(1000, rate, 3.0, in_table=False) for rate in (25, 50, 100, 400, 800, 1600)),
     connections(3000),
@@ -216,6 +238,7 @@ FULL: Sequence[Measure] = (
 )
 SHORT: Sequence[Measure] = (
     *(saturated(clients, 0.8) for clients in (10, 200, 1000)),
+    *(sdk(clients, 0.8) for clients in (10, 200, 1000)),
     paced(1000, 200, 1.5),
     *(paced(1000, rate, 1.0, in_table=False) for rate in (50, 800)),
     connections(1000),

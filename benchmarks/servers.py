@@ -23,6 +23,10 @@ PEERS = Path(__file__).parent / "peers"
 NGINX_MODULES = Path("/usr/lib/nginx/modules")
 FROM_NPM = "npm install --prefix benchmarks/peers --no-package-lock"
 FROM_DEBIAN = "apt-get install nginx libnginx-mod-nchan"
+PINGS = "pings"
+"""It pings its clients."""
+SDKS = "SDKs"
+"""It speaks the Centrifuge protocol as well."""
 PATIENCE = 15.0
 """How long a server may take to listen, in seconds."""
 
@@ -48,8 +52,8 @@ class Server:
     version: Callable[[], str]
     """Which version would run."""
 
-    pings: bool = False
-    """Whether it pings its clients."""
+    has: frozenset[str] = frozenset()
+    """What it can do that not every server can: :data:`PINGS`, :data:`SDKS`."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ def _said_by(*command: str) -> Callable[[], str]:
 SERVERS = {
     server.name: server
     for server in (
-        Server("orchestra", "Orchestra", _orchestra, _package("orchestra"), pings=True),
+        Server(
+            "orchestra", "Orchestra", _orchestra, _package("orchestra"), frozenset({PINGS, SDKS})
+        ),
         Server(
             "node",
             "Node ws",

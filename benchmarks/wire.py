@@ -11,10 +11,10 @@ STAMP = 16
 _MASK = b"\x12\x34\x56\x78"
 
 
-def handshake(port: int) -> bytes:
+def handshake(port: int, path: str = "/") -> bytes:
     """A request for a WebSocket on this machine."""
     return (
-        f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Sec-WebSocket-Version: 13\r\nOrigin: http://127.0.0.1:{port}\r\n\r\n"
     ).encode()
@@ -69,9 +69,9 @@ class Stamped:
         self.mark = mark
         self._filling = mark * (size - STAMP)
 
-    def frame(self) -> bytes:
-        """A frame that is stamped now."""
-        return frame(self._filling + b"%016x" % time.monotonic_ns())
+    def frame(self, count: int = 1) -> bytes:
+        """A frame that is stamped now, so many times."""
+        return frame(self._filling + b"%016x" % time.monotonic_ns()) * count
 
 
 def age(stamp: bytes) -> float | None:

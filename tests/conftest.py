@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import txaio
+from hypothesis import settings
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from tests.events import captured
 from tests.notify import Systemd
+
+# How long an example takes is for the benchmarks: a machine may have other things to do.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -52,6 +52,7 @@ from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
 from orchestra.session.refusals import CommandError, DisconnectError
 from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
+from orchestra.settings import ChannelSettings
 from orchestra.urls import RESERVED
 
 if TYPE_CHECKING:
@@ -207,35 +208,45 @@ async def unsubscribe(session: Session, request: UnsubscribeRequest) -> Unsubscr
 
 async def publish(session: Session, request: PublishRequest) -> PublishResult:
     """Play a message, once the policy has decided on it."""
-    channel, content = check_publication(session, request)
+    channel = request.channel
+    content = check_message(session, request, check_publisher(session, channel))
     await settled(session, session.factory.access.publish(session.grant, channel, content))
     session.grant.check_time(session.factory.hub.wall_clock)
     session.play(channel, [content])
     return PublishResult()
 
 
-def check_publication(session: Session, request: PublishRequest) -> tuple[str, Content]:
-    """Make sure that a message may be played, as far as the grant and the settings say.
+def check_publisher(session: Session, channel: str) -> ChannelSettings:
+    """Make sure that a session may publish in a channel, as far as the grant and the settings say.
 
-    :returns: the name of the channel, and the message.
+    :returns: what holds for its messages there; see :func:`check_message`.
     """
-    factory, channel = session.factory, request.channel
+    factory = session.factory
     if channel not in session.subscriptions:
         channel_of(channel)
-    if request.data is None:
-        raise RefusedError(400, "publish must have data")
     session.grant.check(PUBLISH, channel)
     settings = factory.settings(channel)
     if settings is not factory.defaults and not factory.may_publish(session.remote, settings):
         raise RefusedError(403, "this address may not publish in the channel")
+    return settings
+
+
+def check_message(session: Session, request: PublishRequest, settings: ChannelSettings) -> Content:
+    """Make sure that a message may be played by who may publish.
+
+    :returns: the message.
+    """
+    if request.data is None:
+        raise RefusedError(400, "publish must have data")
     content = session.codec.content(request.data)
     if 0 < (settings.max_message_size or 0) < len(content[0]):
         reason = f"a message must be {settings.max_message_size} bytes or less"
         raise RefusedError(413, reason)
-    allowance = session.allowance(settings) if settings.max_message_rate else None
-    if allowance is not None and not allowance.take(1, factory.reactor.seconds()):
-        raise RefusedError(429, "too many messages")
-    return channel, content
+    if settings.max_message_rate:
+        allowance = session.allowance(settings)
+        if allowance is not None and not allowance.take(1, session.factory.reactor.seconds()):
+            raise RefusedError(429, "too many messages")
+    return content
 
 
 async def presence(session: Session, request: PresenceRequest) -> PresenceResult:

@@ -23,7 +23,6 @@ from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Unsubscribed
 from orchestra.dialects.centrifuge.schema import (
     Command,
-    PublishRequest,
     PublishResult,
     Push,
     Refresh,
@@ -33,7 +32,7 @@ from orchestra.message import Content
 from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
-from orchestra.session.commands import COMMANDS, answer, check_publication, time_left
+from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
 from orchestra.session.encodings import Frame
 from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
@@ -42,6 +41,10 @@ from orchestra.settings import ChannelSettings
 
 MUCH = 64 * 1024
 """How many bytes of replies are collected before they are sent."""
+
+BURST = 64
+"""How many messages are published at once before it is looked at whether others should have a
+turn."""
 
 MAX_CALLS = 16
 """How many calls of a client are answered at a time."""
@@ -105,8 +108,6 @@ class Session(Client):
         self._replies: list[bytes] = []
         self._size = 0
         self._starting: list[Subscription] = []  # once the reply is written that says so
-        self._batch: list[Content] = []  # to be published in one channel
-        self._batch_channel = ""
         self._allowances: dict[ChannelSettings, TokenBucket | None] = {}
         self._is_working = self._has_turn = self._is_waiting = False
         self._held = 0  # for how many reasons nothing is to be performed
@@ -125,21 +126,23 @@ class Session(Client):
 
     # The way in.
 
-    def received(self, data: bytes) -> None:
+    def received(self, *frames: bytes) -> None:
         """Perform the commands that the client has sent.
 
-        :param data: a frame with commands.
+        :param frames: with commands; those that came together.
         """
         if self._farewell is not None:
             return
+        bad = None
         try:
-            commands = self.codec.decode(data)
+            for frame in frames:
+                self._commands.extend(self.codec.decode(frame))
         except BadCommandError as error:
-            self.disconnect(replace(codes.BAD_FRAME, reason=str(error)))
-            return
+            bad = replace(codes.BAD_FRAME, reason=str(error))
         self._heard_at = self.factory.reactor.seconds()
-        self._commands.extend(commands)
         self._work()
+        if bad is not None:
+            self.disconnect(bad)
 
     def pause_reading(self) -> None:
         """Perform nothing more, until :meth:`resume_reading` is called as many times."""
@@ -164,7 +167,12 @@ class Session(Client):
         seconds = self.factory.turns.seconds
         try:
             while self._commands and self._awaited is None and not self._must_wait:
-                self._perform(self._commands.popleft())
+                command = self._commands[0]
+                if command.publish is not None and command.id and self._publishes_at_once:
+                    self._publish(command.publish.channel)
+                else:
+                    self._commands.popleft()
+                    self._perform(command)
                 if self._size > MUCH:
                     self.flush()
                 now = seconds()
@@ -198,10 +206,6 @@ class Session(Client):
         self._work()
 
     def _perform(self, command: Command) -> None:
-        if command.publish is not None and self.is_connected:
-            self._publish(command, command.publish)
-            return
-        self._play()
         name = next((name for name in COMMANDS if getattr(command, name) is not None), None)
         if name is None and not command.id and self.is_connected:
             return  # a pong, whose coming says it all
@@ -239,26 +243,39 @@ class Session(Client):
 
     # Publishing.
 
-    def _publish(self, command: Command, request: PublishRequest) -> None:
-        if self.factory.access.asks_to_publish:
-            self._play()
-            self._wait_for(Deferred.fromCoroutine(answer(self, command, "publish")))
-            return
-        try:
-            channel, content = check_publication(self, request)
-        except Exception as error:
-            self.refuse(command.id, error)
-            return
-        if channel != self._batch_channel:
-            self._play()
-            self._batch_channel = channel
-        self._batch.append(content)
-        self.reply(self.codec.encode(Reply(id=command.id, publish=_PUBLISHED)))
+    @property
+    def _publishes_at_once(self) -> bool:
+        # Whether nobody else has to be asked about what it publishes.
+        return self.is_connected and not self.factory.access.asks_to_publish
 
-    def _play(self) -> None:
-        batch, self._batch = self._batch, []
-        if batch:
-            self.play(self._batch_channel, batch)
+    def _publish(self, channel: str) -> None:
+        # The next commands, as far as they publish in that channel: what holds there is looked at
+        # once for all of them.
+        settings, refusal = self.factory.defaults, None
+        try:
+            settings = check_publisher(self, channel)
+        except Exception as error:
+            refusal = error
+        commands, encode = self._commands, self.codec.encode
+        contents: list[Content] = []
+        left = BURST
+        while left and commands:
+            number, request = commands[0].id, commands[0].publish
+            if request is None or not number or request.channel != channel:
+                break
+            left -= 1
+            commands.popleft()
+            if refusal is not None:
+                self.refuse(number, refusal)
+                continue
+            try:
+                contents.append(check_message(self, request, settings))
+            except Exception as error:
+                self.refuse(number, error)
+            else:
+                self.reply(encode(Reply(number, publish=_PUBLISHED)))
+        if contents:
+            self.play(channel, contents)
 
     def play(self, channel: str, contents: list[Content]) -> None:
         """Publish what may be published."""
@@ -309,9 +326,8 @@ class Session(Client):
         self._starting.append(subscription)
 
     def flush(self) -> None:
-        """Write the replies that there are, publish what is published, and have those
-        subscriptions read that begin with that."""
-        self._play()
+        """Write the replies that there are, and have those subscriptions read that begin with
+        that."""
         replies, self._replies = self._replies, []
         self._size = 0
         if replies and not (self.is_gone or self._is_over):

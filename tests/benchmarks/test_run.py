@@ -21,6 +21,7 @@ from benchmarks.measures import (
     paced,
     round_trip,
     saturated,
+    sdk,
     stalled,
     storm,
 )
@@ -28,6 +29,7 @@ from benchmarks.servers import ROOT, SERVERS, Server, missing, running
 
 TINY = (
     saturated(12, 0.2),
+    sdk(12, 0.2),
     paced(12, 100, 0.3),
     connections(20),
     storm(20),
@@ -53,6 +55,8 @@ def test_it_measures_the_real_server(tmp_path: Path, capsys: pytest.CaptureFixtu
     written = json.loads((tmp_path / "results.json").read_text())
     values = written["medians"]["orchestra"]
     assert values["saturated-12"]["deliveries_per_s"] > 100
+    assert values["sdk-12"]["deliveries_per_s"] > 100
+    assert values["sdk-12"]["share"] > 0
     assert values["paced-12-100"]["delivered"] == pytest.approx(1.0)
     assert values["paced-12-100"]["p50_ms"] > 0
     assert values["connections"]["kib_per_connection"] >= 0
