@@ -23,7 +23,6 @@ from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Unsubscribed
 from orchestra.dialects.centrifuge.schema import (
     Command,
-    PublishResult,
     Push,
     Refresh,
     Reply,
@@ -48,8 +47,6 @@ turn."""
 
 MAX_CALLS = 16
 """How many calls of a client are answered at a time."""
-
-_PUBLISHED = PublishResult()
 
 # What the server closes with, in the words of this protocol.
 _IN_ITS_WORDS = {
@@ -256,7 +253,7 @@ class Session(Client):
             settings = check_publisher(self, channel)
         except Exception as error:
             refusal = error
-        commands, encode = self._commands, self.codec.encode
+        commands, published = self._commands, self.codec.published
         contents: list[Content] = []
         left = BURST
         while left and commands:
@@ -273,7 +270,7 @@ class Session(Client):
             except Exception as error:
                 self.refuse(number, error)
             else:
-                self.reply(encode(Reply(number, publish=_PUBLISHED)))
+                self.reply(published(number))
         if contents:
             self.play(channel, contents)
 

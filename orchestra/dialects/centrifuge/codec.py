@@ -14,6 +14,7 @@ from msgspec.json import Decoder, Encoder
 from orchestra.dialects.centrifuge.content import (
     LINE_FEED,
     Publishers,
+    all_json,
     content_of_json,
     info_of,
     json_of,
@@ -63,6 +64,12 @@ class Codec(Protocol):
     def encode(self, reply: Reply) -> bytes:
         """Write a reply. To be a frame it has to be joined, even if it is alone."""
 
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish. It is the fast way.
+
+        :param command: its id.
+        """
+
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
     ) -> list[bytes]:
@@ -110,7 +117,8 @@ class JSONCodec:
     ping = b"{}"
 
     def __init__(self) -> None:
-        self._decode = Decoder(Command).decode
+        decoder = Decoder(Command)
+        self._decode, self._decode_lines = decoder.decode, decoder.decode_lines
         self._encode = Encoder().encode
         self._publishers = Publishers(self._after)
 
@@ -118,8 +126,15 @@ class JSONCodec:
         """Read the commands, each on a line. Blank lines are nothing."""
         lines: Sequence[bytes] = (frame,)
         if LINE_FEED in frame:
-            if frame.count(b"\n") >= MAX_COMMANDS:
+            ends = frame.count(b"\n")
+            if ends >= MAX_COMMANDS:
                 raise BadCommandError(TOO_MANY)
+            try:
+                found: list[Command] = self._decode_lines(frame)
+                if len(found) == ends + 1:
+                    return found
+            except (DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # one by one it is seen what is wrong
             lines = frame.split(b"\n")
         decode = self._decode
         try:
@@ -137,17 +152,26 @@ class JSONCodec:
         """Write a reply on one line."""
         return one_line(self._encode(reply))  # what is raw may have been written on several
 
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish."""
+        return b'{"id":%d,"publish":{}}' % command
+
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
     ) -> list[bytes]:
         """Messages as replies, put together from parts that are the same for many."""
         before = b'{"push":{"channel":%b,"pub":{"data":' % self._encode(channel)
         info = self._publishers.info
+        are_json = all_json(entries)
         replies: list[bytes] = []
         add = replies.append
+        last: str | None = None
+        after = _AFTER
         for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
-            data = json_of(payload, is_binary)
-            after = _AFTER if publisher is None else info(publisher)
+            data = payload if are_json else json_of(payload, is_binary)
+            if publisher is not last:  # often several come from the same one
+                after = _AFTER if publisher is None else info(publisher)
+                last = publisher
             add(b"%b%b%b%d}}}" % (before, data, after, offset))
         return replies
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import DecodeError, Raw
 from msgspec.json import Decoder, Encoder
 
 from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
-from orchestra.message import Content, Publisher
+from orchestra.message import Content, Entry, Publisher
 
 KNOWN = 4096
 """Of how many publishers it is kept what is written of them."""
@@ -27,6 +27,7 @@ LINE_FEED, CARRIAGE_RETURN = b"\n\r"
 T = TypeVar("T")
 
 _decode = Decoder(Raw).decode
+_decode_list = Decoder(list[Raw]).decode
 _decode_string = Decoder(str).decode
 _encode = Encoder().encode
 
@@ -53,6 +54,25 @@ def is_json(text: bytes) -> bool:
     except (DecodeError, RecursionError):
         return False
     return True
+
+
+def all_json(entries: Sequence[Entry]) -> bool:
+    """Whether messages are JSON on a line each, with nothing around it, as nearly all of them are.
+
+    It takes a third of the time that they would take one by one.
+    """
+    payloads = [payload for payload, is_binary, _, _ in entries if not is_binary]
+    if len(payloads) < len(entries):
+        return False
+    text = b"[%b]" % b",".join(payloads)
+    if LINE_FEED in text or CARRIAGE_RETURN in text:
+        return False
+    try:
+        found = _decode_list(text)
+    except (DecodeError, RecursionError):
+        return False
+    # One might end what another has begun. Then some would be longer or shorter than they were.
+    return list(map(len, found)) == list(map(len, payloads))
 
 
 def json_of(payload: bytes, is_binary: bool) -> bytes:

@@ -27,11 +27,13 @@ from orchestra.dialects.centrifuge.schema import (
     ClientInfo,
     Command,
     Publication,
+    PublishResult,
     Reply,
 )
 from orchestra.message import Content, Entry
 
 _PONG = Command()
+_PUBLISHED = PublishResult()
 
 
 @cache
@@ -88,6 +90,10 @@ class ProtobufCodec:
         """Write a reply, without its length."""
         written: bytes = _write(reply, self._schema.Reply()).SerializeToString()
         return written
+
+    def published(self, command: int) -> bytes:
+        """Write the reply to a command to publish."""
+        return self.encode(Reply(command, publish=_PUBLISHED))
 
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]

@@ -364,3 +364,32 @@ def test_what_a_client_publishes_reaches_clients_as_it_was(data: Any, ascii_only
 def test_the_connect_command_of_nobody_in_particular_is_read() -> None:
     """An empty one asks for no more than to come in."""
     assert JSON.decode(b'{"id": 1, "connect": {}}') == [Command(1, connect=ConnectRequest())]
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [b"1", b"{}"],
+        [b"1,2", b"[3", b"4]"],
+        [b' "a', b'",  [1', b"2]"],
+        [b" 1", b"2"],
+        [b"", b"1"],
+        [b"[1,\n2]", b"3"],
+        [b'"a"', b"a"],
+    ],
+)
+def test_messages_are_json_by_themselves_or_text(payloads: list[bytes]) -> None:
+    """What would be JSON only with its neighbours is not taken for it."""
+    entries: list[Entry] = [(payload, False, None, 0.0) for payload in payloads]
+    replies = JSON.publications("band", entries, range(1, len(entries) + 1))
+    wanted = [
+        JSON.encode(Reply(push=Push("band", JSON.publication(e, n))))
+        for n, e in enumerate(entries, 1)
+    ]
+    assert replies == wanted
+
+
+@given(st.integers(1, 2**32 - 1))
+def test_the_reply_to_a_publication(number: int) -> None:
+    """The fast way says the same."""
+    assert JSON.published(number) == JSON.encode(Reply(number, publish=PublishResult()))
