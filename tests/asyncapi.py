@@ -32,8 +32,13 @@ _VALIDATORS = {
 
 
 def messages_of(operation: str) -> list[str]:
-    """The names of those that an operation has."""
-    references = DOCUMENT["operations"][operation]["messages"]
+    """The names of those that an operation has.
+
+    :param operation: its name; with `` reply`` behind it, those that it is replied to with.
+    """
+    name, _, reply = operation.partition(" ")
+    described = DOCUMENT["operations"][name]
+    references = (described["reply"] if reply else described)["messages"]
     return [reference["$ref"].rpartition("/")[2] for reference in references]
 
 

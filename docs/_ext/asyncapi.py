@@ -39,10 +39,15 @@ NAME: Object = {
 
 def document() -> str:
     """The file, as it should be."""
-    messages = dict(_plain()) | dict(_commands()) | dict(_replies())
+    messages = {
+        name: message
+        for part in (_plain(), _commands(), _replies(), _uni_events(), _emulation())
+        for name, message in part
+    }
     played = ["text", "binary"]
     events = ["textEvent", "binaryEvent", "gapEvent", "presenceEvent"]
     commands, replies = [name for name, _ in _commands()], [name for name, _ in _replies()]
+    uni_events = [name for name, _ in _uni_events()]
     channels = {
         "webSocket": _channel(
             "/{channel}",
@@ -65,6 +70,33 @@ def document() -> str:
             [*commands, *replies],
             bindings=_query("ws"),
         ),
+        "httpStream": _channel(
+            "/connection/http_stream",
+            "The same without a WebSocket: the command to connect is posted, and the answer is a"
+            " stream of replies, one a line. Further commands are posted to /emulation.",
+            ["connectCommand", *replies],
+            server="http",
+        ),
+        "sse": _channel(
+            "/connection/sse",
+            "The same as server-sent events. The command to connect is in the URL, as cf_connect,"
+            " or posted.",
+            ["connectCommand", *replies],
+            server="http",
+        ),
+        "emulation": _channel(
+            "/emulation",
+            "Commands of those who are connected by one of these streams.",
+            ["emulation"],
+            server="http",
+        ),
+        "uniSse": _channel(
+            "/connection/uni_sse",
+            "A stream for those who only listen, as server-sent events. What connect has as a"
+            " command may be in the URL, as cf_connect, or posted.",
+            ["uniConnect", *uni_events],
+            server="http",
+        ),
     }
     operations = {
         "play": _operation("receive", "webSocket", played),
@@ -75,10 +107,39 @@ def document() -> str:
             events,
             bindings={"http": {"method": "GET"}},
         ),
-        "post": _operation("receive", "post", played, bindings={"http": {"method": "POST"}})
-        | {"reply": _in("post", ["position"])},
+        "post": _operation(
+            "receive",
+            "post",
+            played,
+            bindings={"http": {"method": "POST"}},
+            reply=_in("post", ["position"]),
+        ),
         "command": _operation("receive", "centrifuge", commands),
         "reply": _operation("send", "centrifuge", replies),
+        "httpStream": _operation(
+            "receive",
+            "httpStream",
+            ["connectCommand"],
+            bindings={"http": {"method": "POST"}},
+            reply=_in("httpStream", replies),
+        ),
+        "sse": _operation(
+            "receive",
+            "sse",
+            ["connectCommand"],
+            bindings=_query("http", cf_connect=TEXT),
+            reply=_in("sse", replies),
+        ),
+        "emulation": _operation(
+            "receive", "emulation", ["emulation"], bindings={"http": {"method": "POST"}}
+        ),
+        "uniSse": _operation(
+            "receive",
+            "uniSse",
+            ["uniConnect"],
+            bindings=_query("http", cf_connect=TEXT),
+            reply=_in("uniSse", uni_events),
+        ),
     }
     description = {
         "asyncapi": "3.0.0",
@@ -114,7 +175,7 @@ def _channel(
 
 
 def _query(binding: str, **query: Object) -> Object:
-    # What a request for a WebSocket has in its URL.
+    # What a request has in its URL.
     return {binding: {"method": "GET", "query": {"type": "object", "properties": query}}}
 
 
@@ -210,11 +271,30 @@ def _replies() -> Iterator[tuple[str, Object]]:
         if name != "push":
             payload = _object(["id", name], id=identifier, **{name: part})
             yield _title(name, "Reply"), _message(what, payload)
-    for name, part, what in _parts(schema.Push):
-        about = {} if name in WITHOUT_CHANNEL else {"channel": TEXT}
-        push = _object([*about, name], **about, **{name: part})
+    for name, push, what in _pushes():
         yield _title(name, "Push"), _message(what, _object(["push"], push=push))
     yield "ping", _message("It wants an answer.", {"type": "object", "maxProperties": 0})
+
+
+def _pushes() -> Iterator[tuple[str, Object, str]]:
+    for name, part, what in _parts(schema.Push):
+        about = {} if name in WITHOUT_CHANNEL else {"channel": TEXT}
+        yield name, _object([*about, name], **about, **{name: part}), what
+
+
+def _uni_events() -> Iterator[tuple[str, Object]]:
+    # What those are told who cannot ask: pushes that are in no reply.
+    for name, push, what in _pushes():
+        yield _title(f"uni_{name}", "Event"), _message(what, push, "text/event-stream")
+    nothing = {"type": "object", "maxProperties": 0}
+    yield "uniPingEvent", _message("Somebody is there.", nothing, "text/event-stream")
+
+
+def _emulation() -> Iterator[tuple[str, Object]]:
+    request = _object(["session", "data"], session=TEXT, node=TEXT, data=TEXT)
+    yield "emulation", _message("The session, and a string with its commands.", request)
+    connect = {"$ref": "#/components/schemas/ConnectRequest"}
+    yield "uniConnect", _message("What the command to connect has.", connect)
 
 
 def _schemas() -> Object:

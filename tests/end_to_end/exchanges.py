@@ -2,9 +2,10 @@
 
 An exchange is a literal block of nothing else. A line with ``>`` is sent, one with ``<`` received,
 and what is further in goes on with the line above. A word before that is another connection's
-name: ``api`` asks the server API, one that begins with ``raw`` is a plain WebSocket in the channel
-``strings``, and all others are SDKs. A comment before the block says on which server it is played,
-if that is not one with the usual settings.
+name: one that begins with ``raw`` is a plain WebSocket in the channel ``strings``; ``http_stream``,
+``sse`` and ``uni_sse`` are streams, and ``emulation`` has what is posted for those; ``api`` asks
+the server API; all others are SDKs on WebSockets. A comment before the block says on which server
+it is played, if that is not one with the usual settings.
 
 ``…`` is anything. A string such as ``"<client>"`` is what the server for the block has given that
 name to, or else what comes there first, and the same wherever the name is.
@@ -17,6 +18,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
@@ -30,6 +32,13 @@ _CLOSED = re.compile(r"\((\d+): (.*)\)")
 _BINARY = re.compile(r"\(binary: ([0-9a-f ]+)\)")
 _NAME = re.compile(r"<[\w -]+>")
 _LAST = {"id": 2**32 - 1, "ping": {}}
+
+_STREAMS = {
+    "http_stream": ("httpStream", True),
+    "sse": ("sse", False),
+    "uni_sse": ("uniSse", False),
+}
+"""Which operations of the AsyncAPI document they are, and whether they are posted to."""
 
 ANYTHING = "…"
 
@@ -81,18 +90,20 @@ def exchanges(page: str) -> Iterator[Exchange]:
 class Player:
     """Plays one exchange on a server.
 
-    :ivar said: what SDKs have sent and received, as values of JSON: whether it was sent, and what.
+    :ivar said: what SDKs have sent and received: the operation of the AsyncAPI document, and a
+        value of JSON.
     """
 
     def __init__(self, place: Place, names: dict[str, str]) -> None:
         """
         :param names: what is given: strings by their names, with the angle brackets.
         """
-        self.said: list[tuple[bool, Any]] = []
+        self.said: list[tuple[str, Any]] = []
         self._place = place
         self._names = dict(names)
         self._connections: dict[str, ClientConnection] = {}
         self._received: dict[str, list[str | bytes]] = {}
+        self._streams: dict[str, Any] = {}
         self._stack = ExitStack()
 
     def play(self, lines: list[Line]) -> None:
@@ -101,6 +112,10 @@ class Player:
             for line in lines:
                 if line.speaker == "api":
                     self._ask(line)
+                elif line.speaker in _STREAMS:
+                    self._stream(line)
+                elif line.speaker == "emulation":
+                    self._emulate(self._filled(json.loads(line.text)))
                 elif line.is_sent:
                     self._send(line)
                 else:
@@ -116,7 +131,7 @@ class Player:
         command = line.text
         if command.startswith(("{", "[")):
             value = self._filled(json.loads(command))
-            self.said.append((True, value))
+            self.said.append(("command", value))
             command = json.dumps(value)
         connection.send(command)
 
@@ -136,7 +151,7 @@ class Player:
             assert got == (line.text if binary is None else bytes.fromhex(binary[1]))
             return
         value = json.loads(got)
-        self.said.append((False, value))
+        self.said.append(("reply", value))
         self._compare(self.parsed(line.text), value)
 
     def _ask(self, line: Line) -> None:
@@ -151,6 +166,33 @@ class Player:
                 self._received.setdefault("api", []).append(answer.read())
         else:
             self._compare(self.parsed(line.text), json.loads(self._received["api"].pop(0)))
+
+    def _stream(self, line: Line) -> None:
+        operation, is_posted = _STREAMS[line.speaker]
+        if line.is_sent:
+            value = self._filled(json.loads(line.text))
+            self.said.append((operation, value))
+            url = self._place.http(f"/connection/{line.speaker}")
+            body = json.dumps(value)
+            request = (
+                Request(url, body.encode()) if is_posted else f"{url}?cf_connect={quote(body)}"
+            )
+            answer = urlopen(request, timeout=PATIENCE)
+            self._streams[line.speaker] = self._stack.enter_context(answer)
+            return
+        for got in self._streams[line.speaker]:
+            if is_posted or got.startswith(b"data: "):
+                value = json.loads(got.removeprefix(b"data: "))
+                self.said.append((f"{operation} reply", value))
+                self._compare(self.parsed(line.text), value)
+                return
+        raise AssertionError("the stream has ended")
+
+    def _emulate(self, value: dict[str, Any]) -> None:
+        self.said.append(("emulation", value))
+        body = json.dumps(value).encode()
+        with urlopen(Request(self._place.http("/emulation"), body), timeout=PATIENCE) as answer:
+            assert answer.status == 204
 
     def _connection(self, speaker: str) -> ClientConnection:
         if speaker not in self._connections:
