@@ -61,15 +61,15 @@ class MoveEncoding:
         return b"".join([b"event: presence\ndata: %b\n\n" % payload for payload, *_ in entries])
 
 
-def opening(retry: float, position: Position | None) -> bytes:
+def opening(delay: float, position: Position | None) -> bytes:
     """What a stream begins with.
 
-    :param retry: after how many seconds the client is to come back, if the stream ends.
+    :param delay: after how many seconds the client is to come back, if the stream ends.
     :param position: where it begins, so that nothing is lost if it ends before the first
         message.
     """
     place = "" if position is None else f"id: {position}\n"
-    return f"retry: {round(1000 * retry)}\n{place}\n".encode()
+    return b"%b%b\n" % (retry(delay), place.encode())
 
 
 def gap(missed: int | None, position: Position) -> bytes:
@@ -86,12 +86,20 @@ def moves_missed(missed: int | None) -> bytes:
     return f"event: presence\ndata: {json.dumps({'missed': missed})}\n\n".encode()
 
 
-def farewell(reason: str, retry: float | None) -> bytes:
+def retry(delay: float) -> bytes:
+    """What tells a client, with the event that follows, when to come back if the stream ends.
+
+    :param delay: after how many seconds.
+    """
+    return b"retry: %d\n" % round(1000 * delay)
+
+
+def farewell(reason: str, delay: float | None) -> bytes:
     """What a stream ends with: a comment, for whoever looks at it.
 
     :param reason: one line.
-    :param retry: after how many seconds the client is to come back, if that is not what it was
+    :param delay: after how many seconds the client is to come back, if that is not what it was
         told at the beginning.
     """
-    when = "" if retry is None else f"retry: {round(1000 * retry)}\n"
-    return f"{when}: {reason}\n\n".encode()
+    when = b"" if delay is None else retry(delay)
+    return b"%b: %b\n\n" % (when, reason.encode())

@@ -54,6 +54,9 @@ class ConnectionKind(Enum):
 
     RAW = "websocket", "raw"
     CENTRIFUGE = "websocket", "centrifuge"
+    HTTP_STREAM = "http_stream", "centrifuge"
+    SSE = "sse", "centrifuge"
+    UNI_SSE = "uni_sse", "centrifuge"
     EVENT_STREAM = "event_stream", "event_stream"
 
 

@@ -34,7 +34,6 @@ from orchestra.dialects.centrifuge.schema import (
     PublishResult,
     RefreshRequest,
     RefreshResult,
-    Reply,
     RPCRequest,
     RPCResult,
     SendRequest,
@@ -73,7 +72,7 @@ async def answer(session: Session, command: Command, name: str) -> None:
     try:
         result = await COMMANDS[name](session, getattr(command, name))
         if command.id and not session.is_gone:
-            session.reply(session.codec.encode(Reply(id=command.id, **{name: result})))
+            session.answer(command.id, name, result)
     except CancelledError:  # it has left before it was decided
         pass
     except Exception as error:

@@ -6,12 +6,25 @@ from collections.abc import Callable
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
+from orchestra.dialects.centrifuge import protobuf
 from orchestra.dialects.centrifuge.codec import Codec
 from orchestra.dialects.centrifuge.encodings import MoveEncoding, PublicationEncoding
+from orchestra.refusal import RefusedError
 
 Frame: TypeAlias = Callable[[list[bytes]], bytes]
 """Puts whole replies into what is written. It is the object that counts: those who share it share
 what is encoded."""
+
+
+def protobuf_codec() -> Codec:
+    """The codec for those who speak protobuf.
+
+    :raises RefusedError: if that is not installed.
+    """
+    codec = protobuf.load()
+    if codec is None:
+        raise RefusedError(400, "this server speaks the protocol in JSON only, not in protobuf")
+    return codec
 
 
 class Encodings:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from math import ceil
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -20,7 +21,7 @@ from orchestra.connection.turns import SLICE
 from orchestra.counters import WEBSOCKET
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
-from orchestra.dialects.centrifuge.codes import Disconnect, Unsubscribed
+from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
 from orchestra.dialects.centrifuge.schema import (
     Command,
     Push,
@@ -140,6 +141,11 @@ class Session(Client):
         self._work()
         if bad is not None:
             self.disconnect(bad)
+
+    def perform(self, command: Command) -> None:
+        """Perform a command, after those that came before."""
+        self._commands.append(command)
+        self._work()
 
     def pause_reading(self) -> None:
         """Perform nothing more, until :meth:`resume_reading` is called as many times."""
@@ -298,6 +304,14 @@ class Session(Client):
         self._replies.append(reply)
         self._size += len(reply)
 
+    def answer(self, command: int, name: str, result: Any) -> None:
+        """Tell what has come of a command.
+
+        :param command: its id.
+        :param name: its name.
+        """
+        self.reply(self.codec.encode(Reply(id=command, **{name: result})))
+
     def refuse(self, command: int, error: Exception) -> None:
         """Tell why a command was not performed.
 
@@ -310,7 +324,14 @@ class Session(Client):
         if found is None:
             self.factory.report(Failure(error), "a command could not be performed")
             found = codes.INTERNAL
-        self.reply(self.codec.encode(Reply(id=command, error=found)))
+        self.answer_with_error(command, found)
+
+    def answer_with_error(self, command: int, error: Error) -> None:
+        """Tell why a command was not performed, in the words of the protocol.
+
+        :param command: its id.
+        """
+        self.reply(self.codec.encode(Reply(id=command, error=error)))
 
     def push(self, push: Push) -> None:
         """Send something that is no reply to a command."""
@@ -361,7 +382,11 @@ class Session(Client):
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
         self.factory.activity.missed(self.peer, subscription.channel, missed)
-        if subscription.is_positioned and self._farewell is None:
+        if not subscription.is_positioned or self._farewell is not None:
+            return
+        if subscription.is_servers:  # which the client cannot ask for anew, unless it comes back
+            self.disconnect(codes.INSUFFICIENT_STATE)
+        else:
             self.drop(subscription, codes.UNSUBSCRIBED_INSUFFICIENT_STATE)
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
@@ -486,7 +511,7 @@ class Session(Client):
         # Who has not read what was sent before need not read this: reading is life enough.
         if not self._outflow.full:
             self.write(self.frame([self.codec.encode(Reply())]))
-        if self.factory.autoPingTimeout:
+        if self.awaits_pong:
             now = self.factory.reactor.seconds()
             self._pong_timer = self.factory.timers.call_later(
                 self.factory.autoPingTimeout, partial(self._look_for_life, now)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
 from zope.interface import implementer
 
 from orchestra.connection.channel_client import ChannelClient
@@ -29,48 +24,22 @@ from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.position import Position
 from orchestra.subscriber import Subscriber
+from orchestra.web.stream import StreamClient, stream_headers
 
-if TYPE_CHECKING:
-    from orchestra.websocket.factory import OrchestraFactory
-
-HEADERS = {
-    "Content-Type": CONTENT_TYPE,
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # or nginx waits until it has a page full
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = stream_headers(CONTENT_TYPE)
 """What goes with a stream."""
 
 # The same for all, since it is by the object that subscribers share what is encoded.
 _EVENTS = EventEncoding()
 _MOVES = MoveEncoding()
 
-_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
 
+class EventStream(ChannelClient, StreamClient):
+    """A client that listens to one channel by an event stream."""
 
-class EventStream(ChannelClient, Protocol):
-    """A client that listens by an event stream, on a connection of its own from then on.
-
-    The response ends with the connection (RFC 9112 section 6.3), so that the bytes of an event are
-    the same for all streams, and go the same short way as the frames of WebSockets.
-    """
-
-    transport: Any
     connection_kind = ConnectionKind.EVENT_STREAM
     _watcher: _Watcher | None = None
     _heartbeat: Timer | None = None
-    _backstop: Timer | None = None
-    _closed: Close | None = None
-
-    def __init__(self, factory: OrchestraFactory, peer: str) -> None:
-        self.factory = factory
-        self.peer = peer
-
-    def connectionMade(self) -> None:
-        """Take over the transport."""
-        self.factory.countConnections += 1
-        self._notice_absence()
-        self.open_outflow()
 
     def begin(self, headers: list[tuple[str, str]]) -> None:
         """Answer the request, and start to listen.
@@ -78,13 +47,7 @@ class EventStream(ChannelClient, Protocol):
         :param headers: that go with the answer, beside those of every stream.
         """
         subscriber = self.join(_EVENTS)
-        lines = [
-            "HTTP/1.1 200 OK",
-            f"Date: {datetimeToString().decode()}",
-            *[f"{name}: {value}" for name, value in [*HEADERS.items(), *headers]],
-            "Connection: close",
-        ]
-        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("iso-8859-1")
+        head = self.head([*HEADERS.items(), *headers])
         self.write(head + opening(reconnect_delay(), subscriber.position))
         if self.target.presence is not None:
             self._watcher = _Watcher(self)
@@ -96,17 +59,6 @@ class EventStream(ChannelClient, Protocol):
         if self._watcher is not None and not self._outflow.full:
             self._watcher.subscriber.resume()
         super().listen()
-
-    def _notice_absence(self) -> None:
-        # A peer that is gone without a word is noticed as soon as it would be by pings.
-        its_socket = getattr(self.transport, "socket", None)
-        interval, timeout = self.factory.autoPingInterval, self.factory.autoPingTimeout
-        if not (interval and timeout and isinstance(its_socket, socket.socket)):
-            return
-        if _USER_TIMEOUT is not None:
-            with suppress(OSError):  # it is no TCP socket
-                milliseconds = round(1000 * (interval + timeout))
-                its_socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
 
     def _set_heartbeat(self) -> None:
         interval = self.factory.autoPingInterval
@@ -144,13 +96,8 @@ class EventStream(ChannelClient, Protocol):
     def say_farewell(self, close: Close) -> None:
         """End the stream: all is written that goes before that."""
         if self._closed is None:
-            self._closed = close
             self._stop()
-            self.write(farewell(close.reason, close.come_back))
-            self._outflow.close()
-            timeout = self.factory.closeHandshakeTimeout
-            if timeout:
-                self._backstop = self.factory.timers.call_later(timeout, self.abort)
+            self.end_with(farewell(close.reason, close.come_back), close)
 
     def _stop_watching(self) -> None:
         watcher, self._watcher = self._watcher, None
@@ -162,17 +109,10 @@ class EventStream(ChannelClient, Protocol):
         if self._heartbeat is not None:
             self._heartbeat.cancel()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Ignore what comes after the request: there is nothing more to ask for."""
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: leave the channel and the factory."""
-        self.factory.countConnections -= 1
         self._stop()
-        if self._backstop is not None:
-            self._backstop.cancel()
-        code, text = (None, None) if self._closed is None else self._closed[:2]
-        self.leave(code, text)
+        super().connectionLost(reason)
 
 
 @implementer(IOutlet)

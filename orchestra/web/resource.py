@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from autobahn.twisted.util import peer2str
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -32,14 +31,13 @@ from orchestra.web.answers import (
     refuse,
 )
 from orchestra.web.event_stream import HEADERS, EventStream
-from orchestra.web.handover import hand_over
-from orchestra.web.http_channel import WebChannel
+from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.publishing import content_of, key_of
+from orchestra.web.sessions import is_for_sessions, serve_session
+from orchestra.web.visit import Visit
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
-
-_NO_HTTP_1 = "this needs HTTP/1.1 here: there is no connection to take over"
 
 
 def is_for_websocket(request: Request) -> bool:
@@ -49,7 +47,8 @@ def is_for_websocket(request: Request) -> bool:
 
 
 class OrchestraResource(Resource):
-    """Serves the channels of a factory: WebSockets, event streams, POST and presence.
+    """Serves the channels of a factory: WebSockets, event streams, POST and presence, and the
+    clients of SDKs at the paths that are theirs.
 
     Mounted at a path of a twisted.web site, what follows that path names the channel: with
     ``root.putChild(b"live", resource)``, ``/live/strings`` is the channel ``strings``, and
@@ -72,7 +71,7 @@ class OrchestraResource(Resource):
         """Serve a request."""
         factory = self._factory
         headers = headers_of(request)
-        visit = _Visit(request, _target(request), headers, "", peer2str(request.channel))
+        visit = Visit(request, _target(request), headers, "", peer2str(request.channel))
         try:
             if is_for_websocket(request):
                 return self._websocket(visit)
@@ -97,7 +96,7 @@ class OrchestraResource(Resource):
         answering.addCallback(partial(finish, request))
         return NOT_DONE_YET
 
-    async def _answer(self, visit: _Visit) -> int | bytes:
+    async def _answer(self, visit: Visit) -> int | bytes:
         try:
             answer = await self._serve(visit)
         except Exception as error:
@@ -109,8 +108,10 @@ class OrchestraResource(Resource):
             answer = refuse(self._factory, visit.request, visit.peer, error)
         return answer if isinstance(answer, int) else body(visit.request, answer)
 
-    async def _serve(self, visit: _Visit) -> int | bytes:
+    async def _serve(self, visit: Visit) -> int | bytes:
         request, headers = visit.request, visit.headers
+        if is_for_sessions(visit.uri):
+            return await serve_session(self._factory, visit)
         if request.method == b"OPTIONS":
             return self._options(request)
         uri = visit.uri.decode("iso-8859-1")
@@ -126,7 +127,7 @@ class OrchestraResource(Resource):
         grant.check_time(clock)
         if method == "POST":
             grant.check(PUBLISH, channel)
-            content, key = content_of(_body(request), headers), key_of(headers)
+            content, key = content_of(visit.body, headers), key_of(headers)
             await visit.settled(access.publish(grant, channel, content))
             grant.check_time(clock)
             return self._publish(visit, channel, content, key)
@@ -140,7 +141,7 @@ class OrchestraResource(Resource):
             return self._presence(request, target)
         raise RefusedError(426, f"connect with a WebSocket, or accept {CONTENT_TYPE}")
 
-    def _publish(self, visit: _Visit, channel: str, content: Content, key: str | None) -> bytes:
+    def _publish(self, visit: Visit, channel: str, content: Content, key: str | None) -> bytes:
         factory, request = self._factory, visit.request
         message, before = factory.post(visit.address, visit.peer, channel, content, key)
         if before:
@@ -162,77 +163,34 @@ class OrchestraResource(Resource):
             known += b',"members":' + presence.encoded()
         return answer_json(request, b"{%b}" % known)
 
-    def _stream(self, visit: _Visit, target: Target, grant: Grant) -> int | bytes:
+    def _stream(self, visit: Visit, target: Target, grant: Grant) -> int | bytes:
         factory, request, headers = self._factory, visit.request, visit.headers
         if request.method == b"HEAD":
             for name, value in HEADERS.items():
                 request.setHeader(name, value)
             return b""
         channel = request.channel
-        if channel.transport is None:
-            raise RefusedError(426, _NO_HTTP_1)
+        check_connection(channel)
         factory.entrance.check_room()
         if "last-event-id" in headers and grant.allows(HISTORY, target.channel):
             target = _resumed(target, headers["last-event-id"])
         stream = EventStream(factory, visit.peer)
-        stream.address = _place(channel)
+        stream.address = place_of(channel)
         factory.entrance.seat(stream, visit.address, target, grant)
-        _hand_over(channel, stream)
+        take_over(channel, stream)
         stream.begin(page_headers(headers, factory.access.takes_cookies))
         return NOT_DONE_YET
 
-    def _websocket(self, visit: _Visit) -> int:
+    def _websocket(self, visit: Visit) -> int:
         request, channel = visit.request, visit.request.channel
-        if channel.transport is None:
-            raise RefusedError(426, _NO_HTTP_1)
+        check_connection(channel)
         protocol = self._factory.buildProtocol(request.getClientAddress())
         if protocol is None:
             raise RefusedError(503, "the server is full")
-        protocol.address = _place(channel)
-        _hand_over(channel, protocol)
+        protocol.address = place_of(channel)
+        take_over(channel, protocol)
         protocol.dataReceived(_head(request, visit.uri))  # which answers it
         return NOT_DONE_YET
-
-
-@dataclass(repr=False)
-class _Visit:
-    """A request, and whose it is."""
-
-    request: Request
-    uri: bytes
-    """Its target, as it would be if the resource were a whole site."""
-
-    headers: dict[str, str]
-    address: str
-    peer: str
-    """The same for the log."""
-
-    is_gone: bool = False
-    """Whether the client has left before it was answered."""
-
-    async def settled(self, value: Any) -> Any:
-        """What was decided, at once or by a Deferred, if the client is still there."""
-        found = await value if isinstance(value, Deferred) else value
-        if self.is_gone:
-            raise CancelledError
-        return found
-
-
-def _place(channel: Any) -> str | None:
-    # The place of its address that a connection of the server's own site has.
-    place: str | None = getattr(channel, "place", None)
-    return place
-
-
-def _hand_over(channel: Any, protocol: Protocol) -> None:
-    if isinstance(channel, WebChannel):
-        channel.place = None  # the protocol has it now
-        transport = channel.give_up_transport(protocol)
-    else:
-        transport, channel.transport = channel.transport, None
-        # The site's HTTP channel is the transport's producer; the client's protocol is to be.
-        transport.unregisterProducer()
-    hand_over(transport, protocol)
 
 
 def _target(request: Request) -> bytes:
@@ -250,12 +208,6 @@ def _head(request: Request, uri: bytes) -> bytes:
     for name, values in request.requestHeaders.getAllRawHeaders():
         lines += [b"%b: %b" % (name, value) for value in values]
     return b"\r\n".join([*lines, b"", b""])
-
-
-def _body(request: Request) -> bytes:
-    content: Any = request.content
-    text: bytes = content.read()
-    return text
 
 
 def _resumed(target: Target, last_event_id: str) -> Target:

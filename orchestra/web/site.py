@@ -15,6 +15,7 @@ from orchestra.web.http_channel import WebChannel
 from orchestra.web.page import render_page
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
+from orchestra.web.sessions import is_for_sessions, longest_body
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -67,6 +68,8 @@ class OrchestraSite(Site):
         if 0 < limit < size and is_for_api(path):
             self._api.check_key(headers())
             what, limit = "a request", self.max_api_body
+        elif is_for_sessions(path):
+            what, limit = "a request", longest_body(path, self.max_commands)
         if 0 < limit < size:
             raise RefusedError(413, f"{what} must be {limit} bytes or less")
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from autobahn.websocket.types import ConnectionRequest
 
-from orchestra.dialects.centrifuge import protobuf
 from orchestra.dialects.centrifuge.codec import Codec
 from orchestra.message import Content
 from orchestra.observe.activity import ConnectionKind
-from orchestra.refusal import RefusedError
-from orchestra.session.encodings import Frame
+from orchestra.session.encodings import Frame, protobuf_codec
 from orchestra.session.session import Session
 from orchestra.websocket.connection import WebSocketClient
 from orchestra.websocket.deflate import Deflater, readable_offers
@@ -59,7 +57,7 @@ class CentrifugeProtocol(Session, WebSocketClient):
             if name == JSON_SUBPROTOCOL:
                 return name
             if name == PROTOBUF:
-                self.codec = _protobuf()
+                self.codec = protobuf_codec()
                 return name
         return None
 
@@ -80,13 +78,6 @@ class CentrifugeProtocol(Session, WebSocketClient):
     def read_on(self) -> None:
         """Take what the client sends again."""
         IntakeProtocol.resume_reading(self)
-
-
-def _protobuf() -> Codec:
-    codec = protobuf.load()
-    if codec is None:
-        raise RefusedError(400, "this server speaks the protocol in JSON only, not in protobuf")
-    return codec
 
 
 def framing(codec: Codec, window_bits: int = 0) -> Frame:

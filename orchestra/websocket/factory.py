@@ -40,6 +40,7 @@ from orchestra.session.calls import MessageHandler, RpcHandler
 from orchestra.session.encodings import Encodings
 from orchestra.settings import NOTHING, ChannelSettings
 from orchestra.urls import MAIN
+from orchestra.web.session_stream import EmulatedStream
 from orchestra.web.site import OrchestraSite
 from orchestra.websocket.centrifuge import CentrifugeProtocol
 from orchestra.websocket.deflate import accept_offer
@@ -227,6 +228,8 @@ class OrchestraFactory(WebSocketServerFactory):
         self._encodings: dict[tuple[str, int], IEncoding] = {}
         self.backpressure = Backpressure(max_buffered, self.reactor)
         """What holds publishers back when too much waits for slow readers."""
+        self.emulated: dict[str, EmulatedStream] = {}
+        """The clients whose commands come by requests of their own, by their secret names."""
         self.encodings = Encodings()
         """How messages are put to clients of SDKs."""
         self.max_subscriptions = max_subscriptions
@@ -238,7 +241,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self.max_connections = max_connections
         self.clients: set[Client] = set()
         """Everyone who listens, on a connection that is not gone: WebSockets that have shaken
-        hands, and event streams."""
+        hands, and streams."""
         self._directory = Directory()
         self.accepting = True
         """Whether new clients are let in."""

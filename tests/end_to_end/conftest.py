@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.end_to_end.sdk import Node, running
 from tests.end_to_end.server import PATIENCE, Server, serving
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def node_folder(request: pytest.FixtureRequest) -> Path:
     command += ["--no-audit", "--no-fund", "--no-package-lock"]
     subprocess.run(command, cwd=folder, check=True, timeout=4 * PATIENCE, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def node(node_folder: Path) -> Iterator[Node]:
+    """A process in which there are clients of the SDK for JavaScript."""
+    with running(node_folder) as node:
+        yield node
 
 
 class Answer(NamedTuple):

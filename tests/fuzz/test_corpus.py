@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from orchestra.connection.entrance import Entrance
 from orchestra.web import resource
 from orchestra.web.event_stream import EventStream
 from orchestra.web.http_channel import WebChannel, WebRequest
 from orchestra.web.resource import OrchestraResource
 from orchestra.websocket import intake, opening
 from orchestra.websocket.deflate import Inflater
-from orchestra.websocket.factory import OrchestraFactory
 from orchestra.websocket.protocol import OrchestraProtocol
 from tests.fuzz import frames, http
 from tests.fuzz.seeds import CORPUS, SEEDS, SITE
@@ -177,7 +177,7 @@ def takes_it_early(self: Any) -> None:
         (OrchestraProtocol, "dropConnection", goes_on),
         (OrchestraProtocol, "processHandshake", takes_it_early),
         (OrchestraProtocol, "processHandshake", fail),
-        (OrchestraFactory, "admit", fail),
+        (Entrance, "admit", fail),
         (opening, "read_handshake", takes_anything),
         (opening, "MAX_HEAD", 100_000),
     ],

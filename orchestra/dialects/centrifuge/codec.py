@@ -6,10 +6,11 @@ Commands, replies and pushes in JSON are objects on a line each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
+from msgspec.json import decode as decode_json
 
 from orchestra.dialects.centrifuge.content import (
     LINE_FEED,
@@ -25,6 +26,7 @@ from orchestra.dialects.centrifuge.schema import (
     BadCommandError,
     ClientInfo,
     Command,
+    EmulationRequest,
     Join,
     Leave,
     Publication,
@@ -34,13 +36,16 @@ from orchestra.dialects.centrifuge.schema import (
 from orchestra.message import Content, Entry
 from orchestra.presence import Move
 
-__all__ = ["JSON", "BadCommandError", "Codec"]
+__all__ = ["JSON", "BadCommandError", "Codec", "read_json"]
 
 MAX_COMMANDS = 4096
 """How many commands a frame may have: who comes back to many channels asks for all at once."""
 
 TOO_MANY = f"a frame may have at most {MAX_COMMANDS} commands"
 """What a client is told that sends more."""
+
+
+Asked = TypeVar("Asked")
 
 
 class Codec(Protocol):
@@ -59,6 +64,13 @@ class Codec(Protocol):
         """Read the commands of a frame.
 
         :raises BadCommandError: if it is malformed, or there are too many.
+        """
+
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read a request that brings the commands of a session elsewhere.
+
+        :returns: the session's secret name, and a frame.
+        :raises BadCommandError: if it is malformed.
         """
 
     def encode(self, reply: Reply) -> bytes:
@@ -109,6 +121,32 @@ def push_of(channel: str, entry: Entry) -> Reply:
 _AFTER = b',"offset":'  # what comes behind the data, and who it is from
 
 
+_MALFORMED = (DecodeError, UnicodeError, RecursionError)
+
+
+def _explained(error: Exception) -> BadCommandError:
+    # What was wrong with a command.
+    if isinstance(error, ValidationError):
+        return BadCommandError.about(error)
+    if isinstance(error, DecodeError):
+        return BadCommandError("a command must be valid JSON on one line")
+    if isinstance(error, UnicodeError):
+        return BadCommandError("a command must be UTF-8")
+    return BadCommandError("a command must not be nested so deeply")
+
+
+def read_json(body: bytes, kind: type[Asked]) -> Asked:
+    """Read a request that is nothing else.
+
+    :param kind: what it asks for.
+    :raises BadCommandError: if it is malformed.
+    """
+    try:
+        return decode_json(body, type=kind)
+    except _MALFORMED as error:
+        raise _explained(error) from None
+
+
 class JSONCodec:
     """The protocol in JSON."""
 
@@ -139,14 +177,13 @@ class JSONCodec:
         decode = self._decode
         try:
             return [decode(line) for line in lines if line and not line.isspace()]
-        except ValidationError as error:
-            raise BadCommandError.about(error) from None
-        except DecodeError:
-            raise BadCommandError("a command must be valid JSON on one line") from None
-        except UnicodeDecodeError:
-            raise BadCommandError("a command must be UTF-8") from None
-        except RecursionError:
-            raise BadCommandError("a command must not be nested so deeply") from None
+        except _MALFORMED as error:
+            raise _explained(error) from None
+
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read an object whose data is a string of commands."""
+        request = read_json(body, EmulationRequest)
+        return request.session, request.data.encode()
 
     def encode(self, reply: Reply) -> bytes:
         """Write a reply on one line."""

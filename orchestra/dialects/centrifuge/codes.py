@@ -77,6 +77,19 @@ CONNECTION_NOT_AVAILABLE = Disconnect(3508, "not available")
 TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
 
 
+_ENDED_BY = {
+    PERMISSION_DENIED.code: CONNECTION_DENIED,
+    TOKEN_EXPIRED.code: CONNECTION_EXPIRED,
+    EXPIRED.code: CONNECTION_EXPIRED,
+    TOO_MANY_REQUESTS.code: TOO_MANY_COMMANDS,
+}
+
+
+def disconnect_of(error: Error) -> Disconnect:
+    """Why a connection is closed that an error makes useless. Its words are the error's own."""
+    return replace(_ENDED_BY.get(error.code, SERVER_ERROR), reason=error.message)
+
+
 class Unsubscribed(Struct, frozen=True, gc=False):
     """Why the server ends a subscription. It is what a push has as its ``unsubscribe``.
 

@@ -86,6 +86,14 @@ class ProtobufCodec:
             raise BadCommandError.about(error) from None
         return commands
 
+    def emulated(self, body: bytes) -> tuple[str, bytes]:
+        """Read a message whose data is a frame."""
+        try:
+            request = self._schema.EmulationRequest.FromString(body)
+        except self._malformed:
+            raise BadCommandError("the body must be protobuf of the schema") from None
+        return request.session, request.data
+
     def encode(self, reply: Reply) -> bytes:
         """Write a reply, without its length."""
         written: bytes = _write(reply, self._schema.Reply()).SerializeToString()

@@ -146,6 +146,15 @@ class SubRefreshRequest(_Spoken, frozen=True):
     token: str = ""
 
 
+class EmulationRequest(_Spoken, frozen=True):
+    """Commands that come by a request of their own, since their client's stream is one-way."""
+
+    session: str = ""
+    """The secret name of the client's session."""
+
+    data: str = ""
+
+
 class Command(_Spoken, frozen=True):
     """What a client asks for: one of these. One that asks for nothing is a pong."""
 

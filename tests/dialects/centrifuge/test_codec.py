@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS
+from orchestra.dialects.centrifuge.codec import JSON, MAX_COMMANDS, read_json
 from orchestra.dialects.centrifuge.codes import (
     INTERNAL,
     SHUTDOWN,
@@ -364,6 +364,30 @@ def test_what_a_client_publishes_reaches_clients_as_it_was(data: Any, ascii_only
 def test_the_connect_command_of_nobody_in_particular_is_read() -> None:
     """An empty one asks for no more than to come in."""
     assert JSON.decode(b'{"id": 1, "connect": {}}') == [Command(1, connect=ConnectRequest())]
+
+
+@given(TEXTS, TEXTS, VALUES)
+def test_commands_that_come_by_another_way(session: str, data: str, node: Any) -> None:
+    """They are a string in an object, which says whose they are."""
+    body = json.dumps({"session": session, "node": node, "data": data})
+    assert JSON.emulated(body.encode()) == (session, data.encode())
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"data":{}}', b'{"session":7}', b'{"data":"\\ud800"}', b'"\xff"']
+)
+def test_commands_that_come_by_another_way_are_checked(body: bytes) -> None:
+    """And nothing of them is repeated."""
+    with pytest.raises(BadCommandError):
+        JSON.emulated(body)
+
+
+def test_a_request_that_is_nothing_else_is_read() -> None:
+    """One that is malformed is refused like a command."""
+    assert read_json(b'{"token": "T"}', ConnectRequest) == ConnectRequest("T")
+    for body in (b"", b"null", b'{"token": 1}', b"[" * 100_000, b'{"token": "\xff"}'):
+        with pytest.raises(BadCommandError):
+            read_json(body, ConnectRequest)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from orchestra.dialects.centrifuge import codes
-from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed, error_of
+from orchestra.dialects.centrifuge.codes import (
+    Disconnect,
+    Error,
+    Unsubscribed,
+    disconnect_of,
+    error_of,
+)
 from orchestra.refusal import RefusedError
 
 
@@ -47,3 +53,16 @@ def test_reasons_fit_into_a_close_frame() -> None:
     """It has room for 123 bytes."""
     reasons = [v.reason for v in vars(codes).values() if isinstance(v, Disconnect)]
     assert all(0 < len(reason.encode()) <= 123 for reason in reasons)
+
+
+def test_what_would_be_an_error_ends_a_connection_without_commands() -> None:
+    """With its words, and so that a client comes back where that makes sense."""
+    for error, code in [
+        (codes.PERMISSION_DENIED, 3507),
+        (codes.TOKEN_EXPIRED, 3005),
+        (codes.EXPIRED, 3005),
+        (codes.TOO_MANY_REQUESTS, 3013),
+        (codes.INTERNAL, 3004),
+        (codes.BAD_REQUEST, 3004),
+    ]:
+        assert disconnect_of(error) == Disconnect(code, error.message)

@@ -36,6 +36,7 @@ from tests.dialects.centrifuge.test_codec import ENTRIES
 from tests.dialects.centrifuge.values import TEXTS, json_texts
 
 codecs = pytest.importorskip("centrifuge.codecs")
+schema = pytest.importorskip("centrifuge.protocol.client_pb2")
 loaded = protobuf.load()
 assert loaded is not None
 PROTOBUF: Codec = loaded
@@ -210,3 +211,17 @@ def test_what_is_no_json_is_binary_data() -> None:
     assert PROTOBUF.content(Raw(b'"hello"')) == (b"hello", False)
     assert PROTOBUF.content(Raw(b'"\xff"')) == (b'"\xff"', True)
     assert PROTOBUF.content(Raw(b"[1]")) == (b"[1]", False)
+
+
+@given(TEXTS, st.binary())
+def test_commands_that_come_by_another_way(session: str, data: bytes) -> None:
+    """They are bytes in a message, which says whose they are."""
+    request = schema.EmulationRequest(session=session, node="n", data=data)
+    assert PROTOBUF.emulated(request.SerializeToString()) == (session, data)
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"\x0a\x05a", b"\x12\x01\xff"])
+def test_commands_that_come_by_another_way_are_checked(body: bytes) -> None:
+    """What is no such message is refused."""
+    with pytest.raises(BadCommandError):
+        PROTOBUF.emulated(body)
