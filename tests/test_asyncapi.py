@@ -12,7 +12,14 @@ from jsonschema import Draft7Validator
 from msgspec import Raw, Struct
 
 from orchestra.dialects.centrifuge.codec import JSON
-from orchestra.dialects.centrifuge.schema import ClientInfo, Command, Push, Reply
+from orchestra.dialects.centrifuge.schema import (
+    ClientInfo,
+    Command,
+    ConnectRequest,
+    EmulationRequest,
+    Push,
+    Reply,
+)
 from tests.asyncapi import DOCUMENT, PATH, fitting, messages_of
 
 REQUIRED = {Raw: Raw(b"null"), int: 100, str: "", ClientInfo: ClientInfo()}
@@ -76,6 +83,16 @@ def test_a_push_is_in_it(name: str) -> None:
         assert fitting(value, "reply") == []
         del value["push"]["channel"]
     assert fitting(value, "reply") == [message(name, "Push")]
+    assert fitting(value["push"], "uniSse reply") == [message(f"uni_{name}", "Event")]
+
+
+def test_what_is_posted_is_in_it() -> None:
+    """Commands of a session that is elsewhere, and what begins a stream for those who listen."""
+    request = msgspec.structs.asdict(EmulationRequest("a session", "{}"))
+    assert fitting(request | {"node": "orchestra"}, "emulation") == ["emulation"]
+    assert not fitting({"data": "{}"}, "emulation")
+    connect = msgspec.json.decode(msgspec.json.encode(ConnectRequest("a token")))
+    assert fitting(connect, "uniSse") == ["uniConnect"]
 
 
 def test_nothing_else_is_in_it() -> None:

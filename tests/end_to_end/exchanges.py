@@ -3,9 +3,9 @@
 An exchange is a literal block of nothing else. A line with ``>`` is sent, one with ``<`` received,
 and what is further in goes on with the line above. A word before that is another connection's
 name: one that begins with ``raw`` is a plain WebSocket in the channel ``strings``;
-``http_stream``, ``sse`` and ``uni_sse`` are streams, and ``emulation`` has what is posted for those; ``api`` asks
-the server API; all others are SDKs on WebSockets. A comment before the block says on which server
-it is played, if that is not one with the usual settings.
+``http_stream``, ``sse`` and ``uni_sse`` are streams, and ``emulation`` has what is posted for
+those; ``api`` asks the server API; all others are SDKs on WebSockets. A comment before the block
+says on which server it is played, if that is not one with the usual settings.
 
 ``…`` is anything. A string such as ``"<client>"`` is what the server for the block has given that
 name to, or else what comes there first, and the same wherever the name is.
