@@ -162,6 +162,11 @@ def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
 async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeResult:
     """Listen to a channel, from now on or from where the client was."""
     channel = channel_of(request.channel)
+    # Who was let in all the same would take what comes for something else.
+    if request.type:
+        raise CommandError(replace(codes.NOT_AVAILABLE, message="every channel is a log here"))
+    if request.tf is not None:
+        raise RefusedError(400, "messages have no tags that could be filtered by")
     check_subscription(session, channel)
     access, wishes = session.factory.access, Wishes.of(request)
     if not request.token:

@@ -29,7 +29,8 @@ def node_folder(request: pytest.FixtureRequest) -> Path:
     folder = request.config.cache.mkdir("node")
     for file in NODE.iterdir():
         shutil.copy(file, folder)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
+    command = ["npm", "install", "--ignore-scripts"]
+    command += ["--no-audit", "--no-fund", "--no-package-lock"]
     subprocess.run(command, cwd=folder, check=True, timeout=4 * PATIENCE, capture_output=True)
     return folder
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -20,6 +23,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.end_to_end.server import PATIENCE, TWISTD, Server, serving, started
 from tests.end_to_end.tokens import key_file, token
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
@@ -138,6 +144,69 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     assert server.text.count("has joined") == server.text.count("has left") > 0
 
 
+def test_calls_are_answered(tmp_path: Path, node_folder: Path) -> None:
+    """What an SDK calls is answered or refused, and what it sends is played."""
+    port = free_port()
+    command = [TWISTD, "--nodaemon", "--pidfile=", "--python", str(EXAMPLES / "calls.tac")]
+    with started(command, tmp_path, PORT=str(port)) as server:
+        server.port = port
+        server.wait_for(f"starting on {port}")
+        caller = ["node", "calls.mjs", server.url("/connection/websocket")]
+        told = subprocess.check_output(caller, cwd=node_folder, text=True, timeout=PATIENCE)
+        server.stop()
+    assert json.loads(told) == {
+        "tempo": 180,
+        "refused": {"code": 107, "message": "there is no such tempo"},
+        "heard": "bravo",
+    }
+    assert "Traceback" not in server.text
+
+
+def test_two_tabs_and_a_script_hear_each_other(
+    tmp_path: Path, browser: Browser, node_folder: Path
+) -> None:
+    """What is played in one of them, or by a POST, all of them show, in the same order."""
+    bundle = node_folder / "node_modules" / "centrifuge" / "dist" / "centrifuge.js"
+    port = free_port()
+    site = f"http://127.0.0.1:{port}"
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    shutil.copy(bundle, pages)
+    serve = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    with ExitStack() as stack:
+        stack.enter_context(started(serve, pages)).wait_for("Serving HTTP")
+        server = stack.enter_context(serving(tmp_path, "--origin", site))
+        html = (EXAMPLES / "sdk.html").read_text()
+        assert html.count("localhost:8080") == 1
+        html = html.replace("localhost:8080", f"127.0.0.1:{server.port}")
+        (pages / "sdk.html").write_text(html)
+        context = stack.enter_context(browser.new_context())
+        context.set_default_timeout(1000 * PATIENCE)
+        tabs = [context.new_page() for _ in range(2)]
+        for tab in tabs:
+            tab.goto(f"{site}/sdk.html")
+            tab.wait_for_function("strings.state === 'subscribed'")
+        script = stack.enter_context(
+            started(
+                [sys.executable, str(EXAMPLES / "sdk.py"), "D4"],
+                tmp_path,
+                ORCHESTRA=server.url("/connection/websocket"),
+            )
+        )
+        script.wait_for("^D4$")
+        tabs[0].fill("input", "C#4")
+        tabs[0].click("button")
+        script.wait_for("^C#4$")
+        note = b'{"note": "E4"}'
+        kind = {"Content-Type": "application/json"}
+        urlopen(Request(server.http("/strings"), note, kind), timeout=PATIENCE).close()
+        script.wait_for("^E4$")
+        for tab in tabs:
+            tab.wait_for_function("document.querySelectorAll('li').length === 3")
+            assert tab.locator("li").all_inner_texts() == ["D4", "C#4", "E4"]
+    assert "Traceback" not in "\n".join(script.log + server.log)
+
+
 def test_the_duet_plays(tmp_path: Path) -> None:
     """Each note of the solo is answered with its chord, in order."""
     duet = [TWISTD, "--nodaemon", "--pidfile=", "--python", str(EXAMPLES / "duet.tac")]
@@ -209,10 +278,13 @@ def test_a_set_of_keys_is_made(tmp_path: Path) -> None:
 def test_no_example_is_without_a_test() -> None:
     """Each file in the folder is run above."""
     others = {
+        "calls.tac",
         "duet.tac",
         "give_token.py",
         "key_set.py",
         "orchestra.toml",
+        "sdk.html",
+        "sdk.py",
         "tutorial.html",
         *POLICIES,
     }

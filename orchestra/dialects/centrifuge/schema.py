@@ -7,7 +7,7 @@ applications are kept as they came, as :class:`msgspec.Raw`: JSON, or with proto
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from msgspec import Meta, Raw, Struct, ValidationError
 
@@ -59,6 +59,12 @@ class SubscribeRequest(_Spoken, frozen=True):
     join_leave: bool = False
     flag: int = 0
     """2, to be refused if something is missing; others are ignored."""
+
+    tf: Any = None
+    """A filter by tags, which there are not."""
+
+    type: int = 0
+    """0 for a log of messages, which all channels are here."""
 
 
 class ConnectRequest(_Spoken, frozen=True):

@@ -65,7 +65,7 @@ def test_commands_are_read() -> None:
     frame = written(
         {"id": 1, "connect": {"token": "t", "data": "e30=", "subs": {"x": {"offset": 3}}}},
         {},
-        {"id": 2, "subscribe": {"channel": "♪", "tf": {"nodes": [{"op": "a"}]}}},
+        {"id": 2, "subscribe": {"channel": "♪", "delta": "fossil"}},
         {"id": 3, "history": {"channel": "x", "limit": -1, "since": {"offset": "7"}}},
         {"id": 4, "publish": {"channel": "x" * 300, "data": ""}},
         {"id": 5, "ping": {}},
@@ -83,6 +83,14 @@ def test_commands_are_read() -> None:
     ]
     assert ping.ping is not None
     assert PROTOBUF.decode(b"") == []
+
+
+def test_a_filter_is_seen() -> None:
+    """Whatever it is: who wants one is to be told that there are none."""
+    frame = written({"id": 2, "subscribe": {"channel": "♪", "tf": {"nodes": [{"op": "a"}]}}})
+    (command,) = PROTOBUF.decode(frame)
+    assert command.subscribe is not None
+    assert command.subscribe.tf is not None
 
 
 @pytest.mark.parametrize(
