@@ -114,6 +114,9 @@ class Session(Client):
 
     def begin(self) -> None:
         """Wait for the command to connect."""
+        self._set_connect_timer()
+
+    def _set_connect_timer(self) -> None:
         timeout = self.factory.openHandshakeTimeout
         if timeout:
             self._connect_timer = self.factory.timers.call_later(timeout, self._is_late)
@@ -444,6 +447,9 @@ class Session(Client):
         self._is_refused = True
         if self.is_connected:  # and then something failed
             self.disconnect(codes.SERVER_ERROR)
+        else:
+            self._stop_timers()
+            self._set_connect_timer()
 
     @property
     def is_leaving(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from orchestra.history import Retention
+from orchestra.refusal import RefusedError
 from orchestra.websocket.factory import HANDSHAKE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT
 from tests.policy.asked import AskedPolicy
 from tests.session.conftest import Serve
@@ -113,6 +114,25 @@ def test_who_is_held(serve: Serve, clock: Clock) -> None:
     assert sdk.wire.transport.reading
     wait(clock, PING_INTERVAL + PING_TIMEOUT)
     assert sdk.closed == (3012, "no pong")
+
+
+def test_whose_connect_takes_its_time(serve: Serve, clock: Clock) -> None:
+    """Who has asked in time is not closed while the policy decides; one that is refused then has
+    the time to leave by itself."""
+    policy = AskedPolicy("connect")
+    server = serve(policy=policy, policy_timeout=0)
+    sdk, refused = SDK(server, None), SDK(server, None)
+    asked = sdk.call("connect"), refused.call("connect")
+    wait(clock, HANDSHAKE_TIMEOUT + 1)
+    policy.allow()
+    policy.refuse(RefusedError(403, "no"))
+    assert sdk.answer(asked[0])["client"] == sdk.id
+    assert refused.answer(asked[1])["code"] == 103
+    wait(clock, HANDSHAKE_TIMEOUT - 1)
+    assert refused.closed is None
+    wait(clock, 2)
+    assert refused.closed == (3502, "stale")
+    assert sdk.closed is None
 
 
 def test_who_never_connects(serve: Serve, clock: Clock) -> None:

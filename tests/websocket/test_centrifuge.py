@@ -98,10 +98,14 @@ def test_without_protobuf(server: OrchestraFactory, monkeypatch: Any, log: list[
     assert server.countConnections == 0
 
 
-def test_protobuf(server: OrchestraFactory) -> None:
-    """Its frames are binary."""
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [("", IN_PROTOBUF), ("?cf_protocol=protobuf", {}), ("?a=b&format=protobuf", {})],
+)
+def test_protobuf(server: OrchestraFactory, query: str, headers: dict[str, str]) -> None:
+    """Its frames are binary, whether it was asked for by the subprotocol or in the URL."""
     client_pb2: Any = pytest.importorskip("centrifuge.protocol.client_pb2")
-    client = MemoryClient(server, URL, headers=IN_PROTOBUF)
+    client = MemoryClient(server, URL + query, headers=headers)
     client.read()
     command = client_pb2.Command(id=1, connect=client_pb2.ConnectRequest()).SerializeToString()
     client.send(bytes([len(command)]) + command)
