@@ -88,7 +88,9 @@ class IPolicy(Interface):
     subscribe = Attribute(
         """A function that is asked as well before somebody listens in a channel, or ``None``.
 
-        It takes the grant and the name of the channel; the grant allows it.
+        It takes the grant and the name of the channel; the grant allows it. It is not asked where
+        a token for the channel was sent, of which :attr:`subscription` is asked, nor about the
+        channels that a client gets without asking.
         """
     )
 
@@ -97,7 +99,8 @@ class IPolicy(Interface):
 
         It takes the grant, the name of the channel, and the message as a pair of payload and
         whether that is binary; the grant allows it. Until it has answered, nothing more is read
-        from this client.
+        from this client. If it refuses, a client of one channel is closed, and one of an SDK is
+        told so in the reply.
         """
     )
 
@@ -114,7 +117,9 @@ class IPolicy(Interface):
     def connect(request: AccessRequest) -> Any:
         """Find out who somebody is that wants to come in.
 
-        :param request: what is known of them; for a WebSocket and an event stream that is once
-            for each, for all else once for each request.
+        :param request: what is known of them; for a WebSocket and a stream that is once for each,
+            for all else once for each request. For a client of an SDK, whose request has no
+            channel, it is once more for each token with which it wants to stay; there is no data
+            then, and the identity must be the same.
         :returns: an :class:`orchestra.Grant`: who it is, and what that allows.
         """

@@ -273,7 +273,7 @@ class ActivityLog:
             )
 
     def refused(self, peer: str, status: int, reason: str, kind: str | None = None) -> None:
-        """A connection was refused before it became a WebSocket.
+        """A request was refused, or the command with which a client of an SDK comes in.
 
         :param status: the HTTP status.
         :param kind: the reason in a word, of :data:`orchestra.refusal.KINDS`; by default the
