@@ -20,6 +20,7 @@ from orchestra.policy.grants import HISTORY, PRESENCE, Grant, ServerSubscription
 from orchestra.position import Position
 from orchestra.session.refusals import CommandError
 from orchestra.session.subscription import Subscription, Watcher
+from orchestra.urls import check_channel
 
 if TYPE_CHECKING:
     from orchestra.session.session import Session
@@ -129,7 +130,9 @@ def subscribe_unasked(
     """Listen to a channel that a client gets without having asked for it.
 
     :param wishes: where it was before, if it was.
+    :raises RefusedError: if there is no place in the channel, or clients cannot have it.
     """
+    check_channel(wanted.channel)
     wishes = wishes._replace(
         is_positioned=wanted.recoverable,
         is_recoverable=wanted.recoverable,

@@ -13,7 +13,6 @@ from msgspec.json import decode
 from msgspec.structs import asdict
 
 import orchestra
-from orchestra.channel import check_name
 from orchestra.connection.close_codes import LONGEST_REASON, Close
 from orchestra.counters import API
 from orchestra.dialects.centrifuge.codec import JSON
@@ -34,6 +33,7 @@ from orchestra.message import Content
 from orchestra.policy.grants import ServerSubscription
 from orchestra.position import LostPositionError, Position
 from orchestra.refusal import RefusedError
+from orchestra.urls import check_channel
 from orchestra.web.globs import compile_glob
 
 if TYPE_CHECKING:
@@ -235,18 +235,19 @@ class ServerApi:
     def _publish(
         self, peer: str, channel: str, content: Content, key: str | None
     ) -> dict[str, Any]:
-        message, _ = self._factory.post(None, peer, _channel(channel), content, key, API)
+        message, _ = self._factory.post(None, peer, check_channel(channel), content, key, API)
         return {"offset": message.offset, "epoch": message.epoch}
 
     def subscribe(self, peer: str, request: SubscribeRequest) -> dict[str, Any]:
         """Have clients hear a channel, if they can hear several."""
+        channel = check_channel(request.channel)
         for field in ("info", "b64info", "b64data", "expire_at"):
             _refuse_field(field, getattr(request, field))
         override = request.override or Override()
         recovery, moves = override.force_recovery, override.force_push_join_leave
         try:
             subscription = ServerSubscription(
-                request.channel,
+                channel,
                 data=_value(request.data),
                 recoverable=recovery is None or recovery.value,
                 join_leave=moves is not None and moves.value,
@@ -267,7 +268,7 @@ class ServerApi:
 
     def unsubscribe(self, peer: str, request: UnsubscribeRequest) -> dict[str, Any]:
         """Have clients hear a channel no more."""
-        channel, why = _channel(request.channel), UNSUBSCRIBED_BY_SERVER
+        channel, why = check_channel(request.channel), UNSUBSCRIBED_BY_SERVER
         for client in self._clients(request):
             client.unsubscribe(channel, why.code, why.reason)
         return {}
@@ -295,15 +296,15 @@ class ServerApi:
 
     def presence(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
         """Who is in a channel."""
-        return asdict(presence_result(self._hub, _channel(request.channel)))
+        return asdict(presence_result(self._hub, check_channel(request.channel)))
 
     def presence_stats(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
         """How many are in a channel."""
-        return asdict(stats_result(self._hub, _channel(request.channel)))
+        return asdict(stats_result(self._hub, check_channel(request.channel)))
 
     def history(self, peer: str, request: HistoryRequest) -> dict[str, Any]:
         """Some of a channel's past, and where its newest message is."""
-        channel = _channel(request.channel)
+        channel = check_channel(request.channel)
         return asdict(
             history_result(self._hub, channel, JSON, request.limit, request.since, request.reverse)
         )
@@ -413,13 +414,6 @@ def _work(answer: dict[str, Any]) -> int:
     # What there are many of takes the time, whatever it is.
     found = answer.get("result", {}).values()
     return 1 + sum(len(value) for value in found if isinstance(value, list | dict))
-
-
-def _channel(name: str) -> str:
-    try:
-        return check_name(name)
-    except ValueError as error:
-        raise FailedError(BAD_REQUEST.code, str(error)) from None
 
 
 def _content(request: PublishRequest | BroadcastRequest) -> Content:
