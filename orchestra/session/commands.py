@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
 from orchestra.dialects.centrifuge import codes, results
+from orchestra.dialects.centrifuge.refusals import CommandError, DisconnectError
 from orchestra.dialects.centrifuge.schema import (
     Command,
     ConnectRequest,
@@ -48,7 +49,6 @@ from orchestra.policy.access import AccessRequest
 from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
 from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
-from orchestra.session.refusals import CommandError, DisconnectError
 from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
 from orchestra.settings import ChannelSettings
 from orchestra.urls import BadTargetError, check_channel

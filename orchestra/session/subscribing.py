@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestra.dialects.centrifuge import codes
+from orchestra.dialects.centrifuge.refusals import CommandError
 from orchestra.dialects.centrifuge.schema import (
     Publication,
     Subscribe,
@@ -18,7 +19,6 @@ from orchestra.dialects.centrifuge.schema import (
 from orchestra.hub import Hub
 from orchestra.policy.grants import HISTORY, PRESENCE, Grant, ServerSubscription
 from orchestra.position import Position
-from orchestra.session.refusals import CommandError
 from orchestra.session.subscription import Subscription, Watcher
 from orchestra.urls import check_channel
 

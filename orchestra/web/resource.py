@@ -27,7 +27,7 @@ from orchestra.web.answers import (
 from orchestra.web.event_stream import HEADERS, EventStream
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.publishing import content_of, key_of
-from orchestra.web.sessions import is_for_sessions, serve_session
+from orchestra.web.session_urls import is_for_sessions, serve_session
 from orchestra.web.visit import Visit, serve, target_of
 
 if TYPE_CHECKING:

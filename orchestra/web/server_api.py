@@ -17,7 +17,8 @@ from twisted.web.server import Request
 from orchestra.policy.api_keys import HEADER
 from orchestra.refusal import RefusedError
 from orchestra.web.answers import answer_json
-from orchestra.web.api_methods import METHODS, BatchRequest, ServerApi, replies
+from orchestra.web.api_batch import BatchRequest, replies
+from orchestra.web.api_methods import METHODS, ServerApi
 from orchestra.web.visit import Visit, serve
 
 if TYPE_CHECKING:
