@@ -33,6 +33,9 @@ MOVES_PER_SECOND = 100
 """How many arrivals, departures, refusals, gaps and failures of TLS are each logged one by one
 within a second."""
 
+FAILURES_PER_SECOND = 10
+"""How many failures of an application's own code are logged one by one within a second."""
+
 CLOSE_CODES = frozenset(
     {
         *range(1000, 1004),
@@ -160,6 +163,7 @@ class ActivityLog:
             "tls_failures",
             "TLS with {tls_failures} more failed.",
         )
+        self._failures = _Rate(FAILURES_PER_SECOND, clock, "failures", "{failures} more failures.")
         self.evictions = 0
         """How many clients were closed so far because they were too slow."""
         self.missed_messages = 0
@@ -179,6 +183,7 @@ class ActivityLog:
             self._refusals,
             self._gaps,
             self._tls_failures,
+            self._failures,
         ):
             rate.flush()
 
@@ -284,6 +289,16 @@ class ActivityLog:
                 status=status,
                 reason=printable(reason),
             )
+
+    def failed(self, failure: Failure, what: str) -> None:
+        """Code of an application's own has failed: as often as a client makes it, perhaps.
+
+        :param what: what it was that failed.
+        """
+        if self._failures.admit():
+            if not self.log_notes:
+                failure = withheld(failure)
+            _log.failure("{what}", failure, event="failed", what=what)
 
     def tls_failed(self, peer: str, reason: str) -> None:
         """A connection has ended because TLS failed: nearly always, because it never began.

@@ -22,8 +22,13 @@ TIMEOUT = 4.0
 """How many seconds a decision may take. By default that is less than a handshake may."""
 
 
-# Of whoever has an API key. The policy is not asked what that may do.
-_WITH_API_KEY = Grant()
+class _KeyGrant(Grant):
+    """Of whoever has an API key. The policy is not asked what that may do."""
+
+    __slots__ = ()
+
+
+_WITH_API_KEY = _KeyGrant()
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Access:
         :param grant: of the connection that it is sent on.
         :raises RefusedError: if it allows nothing; a Deferred may fail with it, too.
         """
-        if grant is _WITH_API_KEY or self.policy is None:
+        if isinstance(grant, _KeyGrant) or self.policy is None:
             return grant
         if self.policy.subscription is None:
             raise RefusedError(403, "there are no tokens for subscriptions")
@@ -169,7 +174,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if grant is _WITH_API_KEY or self.policy is None or self.policy.subscribe is None:
+        if isinstance(grant, _KeyGrant) or self.policy is None or self.policy.subscribe is None:
             return None
         return self._decision(self.policy.subscribe(grant, channel))
 
@@ -178,7 +183,7 @@ class Access:
 
         :raises RefusedError: if not; a Deferred may fail with it, too.
         """
-        if grant is _WITH_API_KEY or self.policy is None or self.policy.publish is None:
+        if isinstance(grant, _KeyGrant) or self.policy is None or self.policy.publish is None:
             return None
         return self._decision(self.policy.publish(grant, channel, content))
 

@@ -59,6 +59,13 @@ if TYPE_CHECKING:
 NODE = "orchestra"
 """The name of the server, which clients whose commands come by another way give back."""
 
+MAX_HISTORY = 256 * 1024
+"""How many bytes of messages are told at once of what a channel retains. It is a copy for whoever
+has asked, who may go on from there."""
+
+LONGEST = 2**31 - 1
+"""The longest time after which a client is told to refresh something, in seconds."""
+
 REFRESH_AHEAD = 5.0
 """How many seconds before something expires a client is told to refresh it."""
 
@@ -155,7 +162,7 @@ def time_left(session: Session, grant: Grant) -> tuple[bool, int]:
     if grant.expires is None:
         return False, 0
     left = grant.expires - session.factory.hub.wall_clock() - REFRESH_AHEAD
-    return True, max(1, floor(left))
+    return True, max(1, floor(min(left, LONGEST)))
 
 
 async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeResult:
@@ -277,6 +284,7 @@ async def history(session: Session, request: HistoryRequest) -> HistoryResult:
         limit=request.limit,
         since=request.since,
         reverse=request.reverse,
+        size=MAX_HISTORY,
     )
 
 

@@ -112,6 +112,10 @@ def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
     commands = _asked(visit)
     if not commands:
         raise RefusedError(400, f"{QUERY} must have the command to connect")
+    if visit.request.method == b"GET" and b"\n" in commands.strip():
+        # A page of any site can have a browser send a GET, without an origin, and a command that
+        # does something would be done.
+        raise RefusedError(400, f"{QUERY} may have no command but that to connect")
     stream = SseStream(factory, visit.peer)
     _begin(factory, visit, stream)
     stream.received(commands)

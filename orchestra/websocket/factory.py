@@ -11,7 +11,6 @@ from typing import Any
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from orchestra.connection.backpressure import Backpressure
@@ -28,7 +27,7 @@ from orchestra.dialects.raw import PREFIX, RawDialect
 from orchestra.hub import Hub, KeyReusedError
 from orchestra.interfaces import IEncoding, IPolicy
 from orchestra.message import Content, Message
-from orchestra.observe.activity import ActivityLog, withheld
+from orchestra.observe.activity import ActivityLog
 from orchestra.policy.access import TIMEOUT, Access
 from orchestra.policy.addresses import Addresses, address_of
 from orchestra.policy.admission import Admission
@@ -88,7 +87,6 @@ class OrchestraFactory(WebSocketServerFactory):
     """The protocols of dialects that have a URL of their own, by its path."""
 
     _configured: dict[Any, Any]
-    _log = Logger()
 
     def __init__(
         self,
@@ -484,9 +482,7 @@ class OrchestraFactory(WebSocketServerFactory):
 
     def report(self, failure: Failure, what: str) -> None:
         """Log what an application's own code raised, and what it was that failed."""
-        if not self.activity.log_notes:
-            failure = withheld(failure)
-        self._log.failure("{what}", failure, event="failed", what=what)
+        self.activity.failed(failure, what)
 
     def _report(self, error: Exception, what: str) -> None:
         self.report(Failure(error), what)

@@ -25,7 +25,12 @@ from zope.interface import implementer
 
 from orchestra.memory import Memory, Needs
 from orchestra.metrics import MetricsService
-from orchestra.observe.activity import MOVES_PER_SECOND, NOTES_PER_SECOND, ActivityLog
+from orchestra.observe.activity import (
+    FAILURES_PER_SECOND,
+    MOVES_PER_SECOND,
+    NOTES_PER_SECOND,
+    ActivityLog,
+)
 from orchestra.observe.log_format import json_observer
 from orchestra.policy.secret_files import warn_if_exposed
 from orchestra.process import ProcessService, StartError, compare_memory, raise_open_files
@@ -75,6 +80,7 @@ CONTRACT: dict[str, tuple[set[str], set[str]]] = {
     "refusals": ({"info"}, {"refusals"}),
     "tls_failures": ({"info"}, {"tls_failures"}),
     "gaps": ({"info"}, {"gaps"}),
+    "failures": ({"info"}, {"failures"}),
 }
 """By the name of the event: the levels that it may have, and its fields."""
 
@@ -149,7 +155,9 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     OrchestraService(factory, "tcp:0", reactor=reactor).startService()
     MetricsService(factory, "0", reactor=reactor).privilegedStartService()
     client = join(factory)
-    factory._report(RuntimeError("oh"), "something")
+    for _ in range(FAILURES_PER_SECOND + 1):
+        factory._report(RuntimeError("oh"), "something")
+    factory.activity.flush()
     factory.drain(1, 1)
     clock.pump([0.1] * 30)
     assert client.transport.disconnected
@@ -200,6 +208,7 @@ def test_no_event_is_missing_from_the_table() -> None:
             if isinstance(node, ast.keyword) and node.arg == "event":
                 found |= {name.value for name in [node.value] if isinstance(name, ast.Constant)}
     counted = {"arrivals", "departures", "notes", "refusals", "tls_failures", "gaps"}
+    counted.add("failures")
     assert found | counted | {"memory"} == CONTRACT.keys()
 
 

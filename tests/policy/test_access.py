@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -258,10 +259,13 @@ def test_an_api_key_allows_everything(clock: Clock) -> None:
     access = Access(clock, policy, ApiKeys([KEY]))
     for method in ("GET", "POST"):
         grant = access.connect(request(method, x_api_key=KEY))
-        assert grant == Grant()
+        assert isinstance(grant, Grant)
+        assert (grant.identity, grant.capabilities) == (None, None)
         assert access.subscribe(grant, "strings") is None
         assert access.publish(grant, "strings", MESSAGE) is None
         assert access.subscription(grant, "strings", "no token") is grant
+        later = replace(grant, expires=5.0)  # its time may be set
+        assert access.publish(later, "strings", MESSAGE) is None
     assert policy.questions == []
 
 
@@ -295,7 +299,9 @@ def test_without_a_policy_a_key_is_for_posting(clock: Clock) -> None:
     """Listening takes none."""
     access = Access(clock, None, ApiKeys([KEY]))
     assert access.connect(request("GET")) == Grant()
-    assert access.connect(request("POST", x_api_key=KEY)) == Grant()
+    grant = access.connect(request("POST", x_api_key=KEY))
+    assert isinstance(grant, Grant)
+    assert grant.capabilities is None
     with pytest.raises(RefusedError) as caught:
         access.connect(request("POST", authorization=f"Bearer {KEY}"))
     assert said(caught.value) == (401, "an API key is needed, in the header X-API-Key")

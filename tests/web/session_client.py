@@ -25,7 +25,7 @@ def commands(*commands: dict[str, Any]) -> str:
 
 def begun(url: str, first: str, method: str = "") -> tuple[str, str, bytes]:
     """The request that a stream is asked for by: method, target and body."""
-    method = method or ("POST" if url == HTTP_STREAM else "GET")
+    method = method or ("POST" if url == HTTP_STREAM or "\n" in first else "GET")
     if method == "POST":
         return method, url, first.encode()
     return method, f"{url}?{urlencode({'cf_connect': first})}" if first else url, b""

@@ -120,13 +120,13 @@ def test_a_client_connects_with_the_first_commands(
     factory: OrchestraFactory, url: str, method: str
 ) -> None:
     """It learns by which name others may send its commands, and that nobody else has."""
-    first = commands(CONNECT, SUBSCRIBE)
+    first = commands(CONNECT, SUBSCRIBE) if method == "POST" else commands(CONNECT)
     names = set()
     for _ in range(5):
         client = StreamClient(factory, url, first, method)
-        connected, subscribed = client.seen
+        connected, *subscribed = client.seen
         assert connected["id"] == 1
-        assert subscribed == {"id": 2, "subscribe": {}}
+        assert subscribed == [{"id": 2, "subscribe": {}}] * (method == "POST")
         result = connected["connect"]
         assert (result["ping"], result["pong"], result["node"]) == (25, True, "orchestra")
         assert len(client.session) == 32
@@ -308,6 +308,20 @@ def test_whatever_is_posted_is_answered(factory: OrchestraFactory, body: bytes) 
     for kind in ("application/json", "application/octet-stream"):
         answer = WebClient(factory).post(EMULATION, body, Content_Type=kind)
         assert answer.status in (400, 404)
+
+
+def test_a_page_of_any_site_has_nothing_done(factory: OrchestraFactory) -> None:
+    """It can have a browser send a GET, which comes without an origin: that connects, no more."""
+    publish = {"id": 2, "publish": {"channel": "main", "data": "forged"}}
+    first = commands(CONNECT, publish)
+    answer = WebClient(factory).get(f"{SSE}?{urlencode({'cf_connect': first})}")
+    assert answer.status == 400
+    assert answer.text == "cf_connect may have no command but that to connect\n"
+    both = commands({**CONNECT, "publish": publish["publish"]})
+    client = StreamClient(factory, SSE, both, "GET")
+    assert [reply["id"] for reply in client.seen] == [1]
+    assert factory.hub.position("main") is None
+    client.vanish()
 
 
 @given(first=st.binary(min_size=1, max_size=100))
@@ -553,9 +567,9 @@ def test_a_client_is_let_in_later(serve: Serve, url: str) -> None:
 
 
 def test_a_client_that_never_connects_is_closed(serve: Serve, clock: Clock) -> None:
-    """After the time for a handshake, if nobody decides."""
-    factory = serve(policy=Slow(), policy_timeout=0, handshake_timeout=5)
-    client = StreamClient(factory)
+    """After the time for a handshake, if its first commands are none."""
+    factory = serve(handshake_timeout=5)
+    client = StreamClient(factory, first="\n")
     clock.advance(5)
     (end,) = client.hear()
     assert end["disconnect"]["code"] == 3502

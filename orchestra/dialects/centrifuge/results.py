@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING
 
 from orchestra.dialects.centrifuge.codec import Codec
@@ -26,6 +28,7 @@ def history_result(
     limit: int = 0,
     since: StreamPosition | None = None,
     reverse: bool = False,
+    size: float = inf,
 ) -> HistoryResult:
     """What a channel retains, and where its newest message is.
 
@@ -34,6 +37,7 @@ def history_result(
     :param since: only those after this place, or before it if ``reverse``. Without an epoch it is
         a place in the history that there is now.
     :param reverse: whether the newest one comes first.
+    :param size: bytes of payload; the message that reaches them is the last.
     :raises LostPositionError: if messages after the place are gone, or there is no such place.
     :raises ValueError: if the channel's name is not allowed.
     """
@@ -52,6 +56,8 @@ def history_result(
         if reverse:
             messages = _before(messages, since, position)
         messages = messages[:most]
+    sizes = accumulate(len(message.payload) for message in messages)
+    messages = messages[: 1 + sum(1 for taken in sizes if taken < size)]
     publications = [codec.publication(m[1:-1], m.offset) for m in messages]
     return HistoryResult(publications=publications, epoch=position.epoch, offset=position.offset)
 

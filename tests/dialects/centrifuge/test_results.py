@@ -39,6 +39,19 @@ def read(hub: Hub, *options: Any, **more: Any) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("way", [False, True])
+def test_a_page_has_no_more_than_so_much(way: bool) -> None:
+    """It ends with the message that reaches the size, and has at least one; who goes on from there
+    gets the next ones."""
+    hub = played(9, 9)  # of a byte each
+    order = [*range(9, 0, -1)] if way else [*range(1, 10)]
+    for size in (0, 1):
+        assert read(hub, -1, reverse=way, size=size) == order[:1]
+    assert read(hub, -1, reverse=way, size=4) == order[:4]
+    assert read(hub, 2, reverse=way, size=4) == order[:2]
+    assert read(hub, -1, reverse=way, size=100) == order
+
+
 @given(published=st.integers(0, 12), retained=st.integers(0, 12), size=st.integers(1, 13), way=...)
 def test_pages_have_all(published: int, retained: int, size: int, way: bool) -> None:
     """Read by pages of any size, forwards and backwards, each message that is retained comes
