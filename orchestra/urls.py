@@ -20,7 +20,7 @@ MAX_LAST = 1_000_000_000
 
 
 class BadTargetError(RefusedError, ValueError):
-    """A URL that cannot be served."""
+    """A URL, or the name of a channel, that cannot be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,22 @@ class Target:
     presence: str | None = None
     """What it wants to know of who is there: empty for all, ``count`` for how many; ``None`` if
     it does not want to know."""
+
+
+def check_channel(name: str) -> str:
+    """Make sure that a string names a channel that clients can have.
+
+    :returns: the name, as it is.
+    :raises BadTargetError: with 400, if no channel can have that name; with 404, if the server has
+        another use for its URL.
+    """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise BadTargetError(400, str(error)) from None
+    if name.split("/", 1)[0] in RESERVED:
+        raise BadTargetError(404, "this path is the server's own and names no channel")
+    return name
 
 
 def parse_target(uri: str) -> Target:
@@ -69,15 +85,10 @@ def parse_target(uri: str) -> Target:
 
 def _channel(path: str) -> str:
     try:
-        name = unquote_to_bytes(path.encode("iso-8859-1")).decode().removeprefix("/") or MAIN
-        check_name(name)
+        name = unquote_to_bytes(path.encode("iso-8859-1")).decode().removeprefix("/")
     except UnicodeError:
         raise BadTargetError(400, "a channel name must be UTF-8") from None
-    except ValueError as error:
-        raise BadTargetError(400, str(error)) from None
-    if name.split("/", 1)[0] in RESERVED:
-        raise BadTargetError(404, "this path is the server's own and names no channel")
-    return name
+    return check_channel(name or MAIN)
 
 
 def _since(query: dict[str, list[str]]) -> Position | None:

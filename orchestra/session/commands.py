@@ -16,8 +16,8 @@ import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
-from orchestra.channel import check_name
 from orchestra.dialects.centrifuge import codes, results
+from orchestra.dialects.centrifuge.refusals import CommandError, DisconnectError
 from orchestra.dialects.centrifuge.schema import (
     Command,
     ConnectRequest,
@@ -49,10 +49,9 @@ from orchestra.policy.access import AccessRequest
 from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
 from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
-from orchestra.session.refusals import CommandError, DisconnectError
 from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
 from orchestra.settings import ChannelSettings
-from orchestra.urls import RESERVED
+from orchestra.urls import BadTargetError, check_channel
 
 if TYPE_CHECKING:
     from orchestra.session.session import Session
@@ -366,12 +365,11 @@ def channel_of(name: str) -> str:
     :raises RefusedError: if it does not.
     """
     try:
-        check_name(name)
-    except ValueError as error:
-        raise RefusedError(400, str(error)) from None
-    if name.split("/", 1)[0] in RESERVED:
-        raise CommandError(codes.UNKNOWN_CHANNEL)
-    return name
+        return check_channel(name)
+    except BadTargetError as error:
+        if error.status == 404:
+            raise CommandError(codes.UNKNOWN_CHANNEL) from None
+        raise
 
 
 def value_of(data: msgspec.Raw | None) -> Any:

@@ -22,6 +22,7 @@ from orchestra.counters import WEBSOCKET
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
+from orchestra.dialects.centrifuge.refusals import DisconnectError, told_of
 from orchestra.dialects.centrifuge.schema import (
     Command,
     Push,
@@ -34,7 +35,6 @@ from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
 from orchestra.session.encodings import Frame
-from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
 from orchestra.session.subscription import Subscription
 from orchestra.settings import ChannelSettings

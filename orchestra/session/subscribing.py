@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestra.dialects.centrifuge import codes
+from orchestra.dialects.centrifuge.refusals import CommandError
 from orchestra.dialects.centrifuge.schema import (
     Publication,
     Subscribe,
@@ -18,8 +19,8 @@ from orchestra.dialects.centrifuge.schema import (
 from orchestra.hub import Hub
 from orchestra.policy.grants import HISTORY, PRESENCE, Grant, ServerSubscription
 from orchestra.position import Position
-from orchestra.session.refusals import CommandError
 from orchestra.session.subscription import Subscription, Watcher
+from orchestra.urls import check_channel
 
 if TYPE_CHECKING:
     from orchestra.session.session import Session
@@ -129,7 +130,9 @@ def subscribe_unasked(
     """Listen to a channel that a client gets without having asked for it.
 
     :param wishes: where it was before, if it was.
+    :raises RefusedError: if there is no place in the channel, or clients cannot have it.
     """
+    check_channel(wanted.channel)
     wishes = wishes._replace(
         is_positioned=wanted.recoverable,
         is_recoverable=wanted.recoverable,

@@ -23,9 +23,8 @@ _SHOWABLE = re.compile(r"[!-~]+")
 
 TEXT = "text/plain; charset=utf-8"
 
-# What goes with a refusal (RFC 9110 sections 10.2.1, 15.5.22 and 10.2.3, RFC 6585).
+# What goes with a refusal (RFC 9110 sections 15.5.22 and 10.2.3, RFC 6585).
 _WITH = {
-    405: ("Allow", METHODS),
     426: ("Upgrade", "websocket"),
     429: ("Retry-After", "1"),
 }
@@ -65,15 +64,26 @@ def let_page_ask(request: Request) -> None:
     request.setHeader("Access-Control-Max-Age", "600")
 
 
-def refuse(factory: OrchestraFactory, request: Request, peer: str, error: RefusedError) -> bytes:
+def refuse(
+    factory: OrchestraFactory,
+    request: Request,
+    peer: str,
+    error: RefusedError,
+    *,
+    allow: str = METHODS,
+    challenge: str | None = None,
+) -> bytes:
     """Answer with a status and a reason, and log that.
 
     :param peer: whose request it is, for the log.
+    :param allow: what can be done with the URL, for a method that cannot.
+    :param challenge: what it takes to prove who one is; that of the factory's access by default.
     :returns: the body.
     """
     factory.activity.refused(peer, error.status, str(error), error.kind)
     request.setResponseCode(error.status, _phrase(error.status).encode())
-    for name, value in refusal_headers(error.status, factory.access.challenge):
+    challenge = factory.access.challenge if challenge is None else challenge
+    for name, value in refusal_headers(error.status, challenge, allow):
         request.setHeader(name, value)
     return f"{error}\n".encode()
 
@@ -85,10 +95,11 @@ def _phrase(status: int) -> str:
         return "Refused"
 
 
-def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:
+def refusal_headers(status: int, challenge: str, allow: str = METHODS) -> list[tuple[str, str]]:
     """What goes with the reason of a refusal.
 
     :param challenge: what it takes to prove who one is (RFC 9110 section 11.6.1).
+    :param allow: what can be done with the URL (RFC 9110 section 10.2.1).
     """
     headers = [
         ("Content-Type", TEXT),
@@ -96,6 +107,8 @@ def refusal_headers(status: int, challenge: str) -> list[tuple[str, str]]:
     ]
     if status in _WITH:
         headers.append(_WITH[status])
+    elif status == 405:
+        headers.append(("Allow", allow))
     elif status == 401:
         headers.append(("WWW-Authenticate", challenge))
     elif status == 503:  # for all who come, and so not for all the same

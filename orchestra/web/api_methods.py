@@ -1,39 +1,52 @@
-"""What the server API can do: its requests, and what each of them does."""
+"""What the server API can do."""
 
 from __future__ import annotations
 
 import secrets
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from platform import node
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
+from msgspec import Raw
 from msgspec.json import decode
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 import orchestra
-from orchestra.channel import check_name
 from orchestra.connection.close_codes import LONGEST_REASON, Close
 from orchestra.counters import API
 from orchestra.dialects.centrifuge.codec import JSON
 from orchestra.dialects.centrifuge.codes import (
-    BAD_REQUEST,
     FORCE_NO_RECONNECT,
-    LIMIT_EXCEEDED,
-    METHOD_NOT_FOUND,
     NOT_AVAILABLE,
-    UNRECOVERABLE_POSITION,
     UNSUBSCRIBED_BY_SERVER,
-    error_of,
+    Error,
 )
 from orchestra.dialects.centrifuge.content import content_of_json
+from orchestra.dialects.centrifuge.refusals import CommandError, told_of
 from orchestra.dialects.centrifuge.results import history_result, presence_result, stats_result
-from orchestra.dialects.centrifuge.schema import StreamPosition
 from orchestra.message import Content
 from orchestra.policy.grants import ServerSubscription
-from orchestra.position import LostPositionError, Position
+from orchestra.position import Position
 from orchestra.refusal import RefusedError
+from orchestra.urls import check_channel
+from orchestra.web.api_requests import (
+    BroadcastRequest,
+    ChannelRequest,
+    ChannelsRequest,
+    ClientsRequest,
+    DisconnectRequest,
+    DisconnectWith,
+    HistoryRequest,
+    InfoRequest,
+    MessageRequest,
+    Override,
+    PublishRequest,
+    RefreshRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
+)
 from orchestra.web.globs import compile_glob
 
 if TYPE_CHECKING:
@@ -41,151 +54,24 @@ if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
 MAX_CHANNELS = 1000
-"""In how many channels a message can be published by one broadcast."""
+"""In how many channels a message can be published by one broadcast. It is done in one go, while
+everybody else waits."""
 
 LONGEST_KEY = 255
-"""How many characters an idempotency key may have."""
+"""How many characters an idempotency key may have: as many as in the header of a POST. It is kept
+with the message."""
 
 CODES = range(3000, 5000)
-"""The codes that a client can be disconnected with."""
-
-
-class FailedError(Exception):
-    """What a method answers that cannot do what it is asked for."""
-
-    def __init__(self, code: int, message: str) -> None:
-        """
-        :param code: one of the protocol's.
-        :param message: repeats nothing of the request.
-        """
-        super().__init__(message)
-        self.code = code
-
-
-# What is asked for. Fields that are not here are ignored.
-
-
-class PublishRequest(Struct):
-    """To publish a message in a channel."""
-
-    channel: str
-    data: Raw = Raw()
-    b64data: str | None = None
-    idempotency_key: str | None = None
-    tags: dict[str, str] | None = None
-    version: int = 0
-
-
-class BroadcastRequest(Struct):
-    """To publish the same message in several channels."""
-
-    channels: list[str]
-    data: Raw = Raw()
-    b64data: str | None = None
-    idempotency_key: str | None = None
-    tags: dict[str, str] | None = None
-    version: int = 0
-
-
-class BoolValue(Struct):
-    """Whether something is to be otherwise than by default."""
-
-    value: bool = False
-
-
-class Override(Struct):
-    """What is to be otherwise in a subscription."""
-
-    force_recovery: BoolValue | None = None
-    force_push_join_leave: BoolValue | None = None
-
-
-class SubscribeRequest(Struct):
-    """To have clients hear a channel."""
-
-    user: str
-    channel: str
-    client: str | None = None
-    session: str | None = None
-    data: Raw = Raw()
-    b64data: str | None = None
-    info: Raw = Raw()
-    b64info: str | None = None
-    expire_at: int | None = None
-    recover_since: StreamPosition | None = None
-    override: Override | None = None
-
-
-class UnsubscribeRequest(Struct):
-    """To have clients hear a channel no more."""
-
-    user: str
-    channel: str
-    client: str | None = None
-    session: str | None = None
-
-
-class DisconnectWith(Struct):
-    """What clients are told that are disconnected."""
-
-    code: int
-    reason: str = ""
-
-
-class DisconnectRequest(Struct):
-    """To disconnect clients."""
-
-    user: str
-    client: str | None = None
-    session: str | None = None
-    whitelist: list[str] | None = None
-    disconnect: DisconnectWith | None = None
-
-
-class RefreshRequest(Struct):
-    """To have what lets clients in hold until another time."""
-
-    user: str
-    client: str | None = None
-    session: str | None = None
-    expired: bool | None = None
-    expire_at: int | None = None
-    info: Raw = Raw()
-
-
-class ChannelRequest(Struct):
-    """To know something of a channel."""
-
-    channel: str
-
-
-class HistoryRequest(Struct):
-    """To have some of a channel's past."""
-
-    channel: str
-    limit: int = 0
-    since: StreamPosition | None = None
-    reverse: bool = False
-
-
-class ChannelsRequest(Struct):
-    """To know which channels there are."""
-
-    pattern: str | None = None
-
-
-class InfoRequest(Struct):
-    """To know of the server."""
-
-
-# What it does.
+"""The codes that a client can be disconnected with: those below are the WebSocket's own (RFC 6455
+section 7.4.2)."""
 
 
 class ServerApi:
     """What an application's servers can ask of a factory and its hub. It knows nothing of HTTP,
     and whoever calls it has made sure that they may.
 
-    Each method takes a request and, where something is logged, whose it is. It returns the result.
+    Each method takes a request and whose it is, for the log. It returns the result, and refuses by
+    raising :class:`orchestra.RefusedError` or :class:`CommandError`, as a client's commands do.
     """
 
     def __init__(self, factory: OrchestraFactory) -> None:
@@ -200,16 +86,7 @@ class ServerApi:
         :param peer: whose request it is, for the log.
         :returns: an object with the key ``result``, or ``error``.
         """
-        try:
-            return {"result": method.do(self, peer, request)}
-        except FailedError as error:
-            code, message = error.code, str(error)
-        except LostPositionError:
-            code, message = UNRECOVERABLE_POSITION.code, UNRECOVERABLE_POSITION.message
-        except RefusedError as error:
-            found = error_of(error)
-            code, message = found.code, found.message
-        return {"error": {"code": code, "message": message}}
+        return answered(method.do, self, peer, request)
 
     def publish(self, peer: str, request: PublishRequest) -> dict[str, Any]:
         """Publish a message.
@@ -225,34 +102,35 @@ class ServerApi:
         :returns: a response for each channel.
         """
         if not request.channels:
-            raise FailedError(BAD_REQUEST.code, "channels must have a channel")
+            raise RefusedError(400, "channels must have a channel")
         if len(request.channels) > MAX_CHANNELS:
-            raise FailedError(LIMIT_EXCEEDED.code, f"channels must be {MAX_CHANNELS} or less")
+            raise RefusedError(413, f"channels must be {MAX_CHANNELS} or less")
         content, key = _content(request), _key(request)
-        publish = Method(str, lambda _, peer, channel: self._publish(peer, channel, content, key))
-        return {"responses": [self.call(peer, publish, channel) for channel in request.channels]}
+        publish = partial(answered, self._publish, peer)
+        return {"responses": [publish(channel, content, key) for channel in request.channels]}
 
     def _publish(
         self, peer: str, channel: str, content: Content, key: str | None
     ) -> dict[str, Any]:
-        message, _ = self._factory.post(None, peer, _channel(channel), content, key, API)
+        message, _ = self._factory.post(None, peer, check_channel(channel), content, key, API)
         return {"offset": message.offset, "epoch": message.epoch}
 
     def subscribe(self, peer: str, request: SubscribeRequest) -> dict[str, Any]:
         """Have clients hear a channel, if they can hear several."""
+        channel = check_channel(request.channel)
         for field in ("info", "b64info", "b64data", "expire_at"):
             _refuse_field(field, getattr(request, field))
         override = request.override or Override()
         recovery, moves = override.force_recovery, override.force_push_join_leave
         try:
             subscription = ServerSubscription(
-                request.channel,
+                channel,
                 data=_value(request.data),
                 recoverable=recovery is None or recovery.value,
                 join_leave=moves is not None and moves.value,
             )
         except ValueError as error:
-            raise FailedError(BAD_REQUEST.code, str(error)) from None
+            raise RefusedError(400, str(error)) from None
         since = request.recover_since
         place = None if since is None else Position(since.epoch, since.offset)
         refusal = None
@@ -267,7 +145,7 @@ class ServerApi:
 
     def unsubscribe(self, peer: str, request: UnsubscribeRequest) -> dict[str, Any]:
         """Have clients hear a channel no more."""
-        channel, why = _channel(request.channel), UNSUBSCRIBED_BY_SERVER
+        channel, why = check_channel(request.channel), UNSUBSCRIBED_BY_SERVER
         for client in self._clients(request):
             client.unsubscribe(channel, why.code, why.reason)
         return {}
@@ -295,22 +173,22 @@ class ServerApi:
 
     def presence(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
         """Who is in a channel."""
-        return asdict(presence_result(self._hub, _channel(request.channel)))
+        return asdict(presence_result(self._hub, check_channel(request.channel)))
 
     def presence_stats(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
         """How many are in a channel."""
-        return asdict(stats_result(self._hub, _channel(request.channel)))
+        return asdict(stats_result(self._hub, check_channel(request.channel)))
 
     def history(self, peer: str, request: HistoryRequest) -> dict[str, Any]:
         """Some of a channel's past, and where its newest message is."""
-        channel = _channel(request.channel)
+        channel = check_channel(request.channel)
         return asdict(
             history_result(self._hub, channel, JSON, request.limit, request.since, request.reverse)
         )
 
     def history_remove(self, peer: str, request: ChannelRequest) -> dict[str, Any]:
         """It is not possible: the history is what all subscribers read."""
-        raise FailedError(NOT_AVAILABLE.code, "a channel's history cannot be removed")
+        raise CommandError(replace(NOT_AVAILABLE, message="a channel's history cannot be removed"))
 
     def channels(self, peer: str, request: ChannelsRequest) -> dict[str, Any]:
         """The channels that clients are in, each with how many."""
@@ -319,7 +197,7 @@ class ServerApi:
             try:
                 fits = compile_glob(request.pattern)
             except ValueError as error:
-                raise FailedError(BAD_REQUEST.code, f"pattern {error}") from None
+                raise RefusedError(400, f"pattern {error}") from None
         presence = self._hub.presence
         found = {name: len(presence(name)) for name in self._hub.channels() if fits(name)}
         return {"channels": {name: {"num_clients": n} for name, n in found.items() if n}}
@@ -339,11 +217,33 @@ class ServerApi:
         }
         return {"nodes": [server]}
 
-    def _clients(self, request: Any) -> Sequence[Client]:
+    def _clients(self, request: ClientsRequest) -> Sequence[Client]:
         # Of one user: all of them, or the one that is meant.
         _refuse_field("session", request.session)
         clients = self._factory.clients_of(request.user)
         return [c for c in clients if request.client in (None, "", c.client_id)]
+
+
+def answered(do: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """Do something, and say what came of it.
+
+    :returns: an object with the key ``result``, or ``error``.
+    """
+    try:
+        return {"result": do(*args)}
+    except Exception as error:
+        told = told_of(error)
+        if told is None:
+            raise
+    return failed(told)
+
+
+def failed(error: Error) -> dict[str, Any]:
+    """What is answered of what cannot be done.
+
+    :returns: an object with the key ``error``.
+    """
+    return {"error": {"code": error.code, "message": error.message}}
 
 
 class Method(NamedTuple):
@@ -370,59 +270,10 @@ METHODS = {
     "channels": Method(ChannelsRequest, ServerApi.channels),
     "info": Method(InfoRequest, ServerApi.info),
 }
-"""All that can be done, by its name; several at once are a :class:`BatchRequest`."""
-
-if TYPE_CHECKING:
-    Command = Struct
-else:
-    Command = defstruct(
-        "Command",
-        [(name, method.request | UnsetType, UNSET) for name, method in METHODS.items()],
-    )
+"""All that can be done, by its name; several at once are a batch."""
 
 
-class BatchRequest(Struct):
-    """To do several things, one after the other."""
-
-    commands: list[Command | None]
-    parallel: bool | None = None
-    """Whether their order does not matter. It is kept all the same."""
-
-
-def replies(
-    api: ServerApi, peer: str, batch: BatchRequest
-) -> Iterator[tuple[dict[str, Any], int]]:
-    """Do what the commands of a batch ask for, one by one.
-
-    :param peer: whose batch it is, for the log.
-    :returns: for each command the reply, and about how many messages' worth of work it was.
-    """
-    for command in batch.commands:
-        asked = {} if command is None else asdict(command)
-        named = {name: request for name, request in asked.items() if request is not UNSET}
-        if len(named) != 1:
-            error = BAD_REQUEST if command is None or named else METHOD_NOT_FOUND
-            yield {"error": {"code": error.code, "message": error.message}}, 1
-            continue
-        ((name, request),) = named.items()
-        answer = api.call(peer, METHODS[name], request)
-        yield {name: answer["result"]} if "result" in answer else answer, _work(answer)
-
-
-def _work(answer: dict[str, Any]) -> int:
-    # What there are many of takes the time, whatever it is.
-    found = answer.get("result", {}).values()
-    return 1 + sum(len(value) for value in found if isinstance(value, list | dict))
-
-
-def _channel(name: str) -> str:
-    try:
-        return check_name(name)
-    except ValueError as error:
-        raise FailedError(BAD_REQUEST.code, str(error)) from None
-
-
-def _content(request: PublishRequest | BroadcastRequest) -> Content:
+def _content(request: MessageRequest) -> Content:
     # As the method is asked to publish it. What would get lost of a message is refused.
     _refuse_field("tags", request.tags)
     _refuse_field("version", request.version)
@@ -430,18 +281,18 @@ def _content(request: PublishRequest | BroadcastRequest) -> Content:
         try:
             return b64decode(request.b64data, validate=True), True
         except ValueError:
-            raise FailedError(BAD_REQUEST.code, "b64data must be base64") from None
+            raise RefusedError(400, "b64data must be base64") from None
     data = bytes(request.data)
     if not data:
-        raise FailedError(BAD_REQUEST.code, "data or b64data is needed")
+        raise RefusedError(400, "data or b64data is needed")
     return content_of_json(data)
 
 
-def _key(request: PublishRequest | BroadcastRequest) -> str | None:
+def _key(request: MessageRequest) -> str | None:
     key = request.idempotency_key or None
     if key is not None and len(key) > LONGEST_KEY:
         words = f"idempotency_key must have {LONGEST_KEY} characters or less"
-        raise FailedError(BAD_REQUEST.code, words)
+        raise RefusedError(400, words)
     return key
 
 
@@ -449,10 +300,10 @@ def _close(disconnect: DisconnectWith) -> Close:
     code, reason = disconnect.code, disconnect.reason
     if code not in CODES:
         words = f"disconnect.code must be from {CODES.start} to {CODES.stop - 1}"
-        raise FailedError(BAD_REQUEST.code, words)
+        raise RefusedError(400, words)
     if not reason.isprintable() or len(reason.encode()) > LONGEST_REASON:
         words = f"disconnect.reason must be one line of {LONGEST_REASON} bytes of UTF-8 or less"
-        raise FailedError(BAD_REQUEST.code, words)
+        raise RefusedError(400, words)
     return Close(code, reason)
 
 
@@ -463,4 +314,4 @@ def _value(data: Raw) -> Any:
 def _refuse_field(name: str, value: Any) -> None:
     # One that asks for what there is not, and that would be missed.
     if value and value != Raw(b"null"):
-        raise FailedError(NOT_AVAILABLE.code, f"{name} is not available")
+        raise CommandError(replace(NOT_AVAILABLE, message=f"{name} is not available"))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from autobahn.twisted.util import peer2str
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -23,9 +20,6 @@ from orchestra.urls import Target, parse_target
 from orchestra.web.answers import (
     METHODS,
     answer_json,
-    body,
-    finish,
-    headers_of,
     let_page_ask,
     page_headers,
     refuse,
@@ -33,8 +27,8 @@ from orchestra.web.answers import (
 from orchestra.web.event_stream import HEADERS, EventStream
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.publishing import content_of, key_of
-from orchestra.web.sessions import is_for_sessions, serve_session
-from orchestra.web.visit import Visit
+from orchestra.web.session_urls import is_for_sessions, serve_session
+from orchestra.web.visit import Visit, serve, target_of
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -69,47 +63,14 @@ class OrchestraResource(Resource):
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
-        factory = self._factory
-        headers = headers_of(request)
-        visit = Visit(request, _target(request), headers, "", peer2str(request.channel))
-        try:
-            if is_for_websocket(request):
-                return self._websocket(visit)
-            visit.address, visit.peer = factory.entrance.whose(
-                request.getClientAddress(), visit.peer, headers
-            )
-            factory.admission.check(headers)
-            for name, value in page_headers(headers, factory.access.takes_cookies):
-                request.responseHeaders.addRawHeader(name, value)
-        except RefusedError as error:
-            return body(request, refuse(factory, request, visit.peer, error))
-        answering = Deferred.fromCoroutine(self._answer(visit))
-        if answering.called:
-            return cast("int | bytes", answering.result)
-
-        # Whoever decides takes a while. The client may leave meanwhile.
-        def leave(_: Failure) -> None:
-            visit.is_gone = True
-            answering.cancel()
-
-        request.notifyFinish().addErrback(leave)
-        answering.addCallback(partial(finish, request))
-        return NOT_DONE_YET
+        if is_for_websocket(request):
+            return self._websocket(request)
+        return serve(self._factory, request, self._answer)
 
     async def _answer(self, visit: Visit) -> int | bytes:
-        try:
-            answer = await self._serve(visit)
-        except Exception as error:
-            if visit.is_gone:
-                return NOT_DONE_YET
-            if not isinstance(error, RefusedError):
-                self._factory.report(Failure(), "a request could not be served")
-                error = RefusedError(500, "internal server error")
-            answer = refuse(self._factory, visit.request, visit.peer, error)
-        return answer if isinstance(answer, int) else body(visit.request, answer)
-
-    async def _serve(self, visit: Visit) -> int | bytes:
         request, headers = visit.request, visit.headers
+        for name, value in page_headers(headers, self._factory.access.takes_cookies):
+            request.responseHeaders.addRawHeader(name, value)
         if is_for_sessions(visit.uri):
             return await serve_session(self._factory, visit)
         if request.method == b"OPTIONS":
@@ -181,30 +142,24 @@ class OrchestraResource(Resource):
         stream.begin(page_headers(headers, factory.access.takes_cookies))
         return NOT_DONE_YET
 
-    def _websocket(self, visit: Visit) -> int:
-        request, channel = visit.request, visit.request.channel
-        check_connection(channel)
-        protocol = self._factory.buildProtocol(request.getClientAddress())
-        if protocol is None:
-            raise RefusedError(503, "the server is full")
+    def _websocket(self, request: Request) -> int | bytes:
+        factory, channel = self._factory, request.channel
+        try:
+            check_connection(channel)
+            protocol = factory.buildProtocol(request.getClientAddress())
+            if protocol is None:
+                raise RefusedError(503, "the server is full")
+        except RefusedError as error:
+            return refuse(factory, request, peer2str(channel), error)
         protocol.address = place_of(channel)
         take_over(channel, protocol)
-        protocol.dataReceived(_head(request, visit.uri))  # which answers it
+        protocol.dataReceived(_head(request))  # which answers it
         return NOT_DONE_YET
 
 
-def _target(request: Request) -> bytes:
-    uri: bytes = request.uri
-    if request.prepath:  # it is mounted somewhere
-        path, question, query = uri.partition(b"?")
-        segments = path.split(b"/")[1 + len(request.prepath) :]
-        uri = b"/" + b"/".join(segments) + question + query
-    return uri
-
-
-def _head(request: Request, uri: bytes) -> bytes:
+def _head(request: Request) -> bytes:
     # What the request began with.
-    lines = [b"%b %b %b" % (request.method, uri, request.clientproto)]
+    lines = [b"%b %b %b" % (request.method, target_of(request), request.clientproto)]
     for name, values in request.requestHeaders.getAllRawHeaders():
         lines += [b"%b: %b" % (name, value) for value in values]
     return b"\r\n".join([*lines, b"", b""])

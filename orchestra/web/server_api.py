@@ -6,22 +6,20 @@ Requests and answers are those of Centrifugo's HTTP API, so that its clients wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from autobahn.twisted.util import peer2str
 from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec.json import decode, encode
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from orchestra.policy.api_keys import HEADER
 from orchestra.refusal import RefusedError
-from orchestra.web.answers import answer_json, body, finish, headers_of, refuse
-from orchestra.web.api_methods import METHODS, BatchRequest, ServerApi, replies
+from orchestra.web.answers import answer_json
+from orchestra.web.api_batch import BatchRequest, replies
+from orchestra.web.api_methods import METHODS, ServerApi
+from orchestra.web.visit import Visit, serve
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -87,42 +85,18 @@ class ServerApiResource(Resource):
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
-        answering = Deferred.fromCoroutine(self._answer(request))
-        if answering.called:
-            return body(request, cast(bytes, answering.result))
-        # The client may leave meanwhile; what it has asked for and is not done is not done then.
-        request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addCallbacks(partial(finish, request), lambda gone: gone.trap(CancelledError))
-        return NOT_DONE_YET
+        return serve(self._factory, request, self._answer, allow=_METHOD, challenge=_SCHEME)
 
-    async def _answer(self, request: Request) -> bytes:
-        factory, peer = self._factory, peer2str(request.channel)
-        headers = headers_of(request)
-        try:
-            _, peer = factory.entrance.whose(request.getClientAddress(), peer, headers)
-            factory.admission.check(headers)
-            self.check_key(headers)
-            return answer_json(request, encode(await self._serve(request, peer)))
-        except CancelledError:
-            raise
-        except RefusedError as error:
-            refusal = error
-        except Exception:
-            factory.report(Failure(), "a request could not be served")
-            refusal = RefusedError(500, "internal server error")
-        text = refuse(factory, request, peer, refusal)
-        if refusal.status == 401:
-            request.setHeader("WWW-Authenticate", _SCHEME)
-        elif refusal.status == 405:
-            request.setHeader("Allow", _METHOD)
-        return text
+    async def _answer(self, visit: Visit) -> bytes:
+        self.check_key(visit.headers)
+        return answer_json(visit.request, encode(await self._done(visit)))
 
-    async def _serve(self, request: Request, peer: str) -> dict[str, Any]:
+    async def _done(self, visit: Visit) -> dict[str, Any]:
+        request, peer = visit.request, visit.peer
         if request.method != _METHOD.encode():
             raise RefusedError(405, f"the method must be {_METHOD}")
-        content: Any = request.content
         below: Any = request.postpath
-        asked, path = content.read(), b"/".join(below).decode("iso-8859-1")
+        asked, path = visit.body, b"/".join(below).decode("iso-8859-1")
         if path == "batch":
             return await self._batch(peer, _read(asked, BatchRequest))
         if not path:

@@ -15,7 +15,7 @@ from orchestra.web.http_channel import WebChannel
 from orchestra.web.page import render_page
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
-from orchestra.web.sessions import is_for_sessions, longest_body
+from orchestra.web.session_urls import is_for_sessions, longest_body
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory

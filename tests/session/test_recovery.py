@@ -8,13 +8,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.policy.grants import Capability, Grant, ServerSubscription
 from orchestra.position import Position
+from orchestra.refusal import RefusedError
 from orchestra.settings import ChannelSettings
 from orchestra.websocket.factory import OrchestraFactory
+from tests.events import named
 from tests.policy.asked import AskedPolicy
 from tests.session.conftest import Serve
 from tests.session.sdk import SDK, turn
@@ -223,6 +226,20 @@ def test_without_having_asked(serve: Serve, clock: Clock) -> None:
     assert second.ask("subscribe", channel="a")["code"] == 105
     assert second.ask("unsubscribe", channel="a") == {}
     assert len(server.hub.presence("a")) == 1
+
+
+def test_what_it_cannot_be_subscribed_to(serve: Serve, log: list[LogEvent]) -> None:
+    """A path that is the server's own is no channel. A grant that has one lets its client in all
+    the same: it gets the others, and the refusal is logged."""
+    wanted = (ServerSubscription("api/x"), ServerSubscription("a"))
+    server = serve(policy=AskedPolicy(grant=Grant(subscriptions=wanted)))
+    sdk = SDK(server)
+    assert set(sdk.connected["subs"]) == set(server.hub.channels()) == {"a"}
+    (refused,) = named(log, "refused")
+    assert (refused["status"], "the server's own" in refused["reason"]) == (404, True)
+    with pytest.raises(RefusedError, match="the server's own"):
+        sdk.session.subscribe(ServerSubscription("healthz"))
+    assert sdk.pushes("healthz") == []
 
 
 def test_later(server: OrchestraFactory, clock: Clock) -> None:

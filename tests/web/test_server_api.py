@@ -536,6 +536,27 @@ def test_data_that_no_client_can_be_told(factory: OrchestraFactory, data: bytes)
 
 
 @pytest.mark.parametrize(
+    ("name", "code"), [("", 107), ("a\n", 107), ("x" * 256, 107), ("api/x", 102), ("healthz", 102)]
+)
+def test_names_that_no_client_can_have(factory: OrchestraFactory, name: str, code: int) -> None:
+    """Are errors whatever is asked of them, as they are for clients: nobody could listen there."""
+    come(factory, "ann")
+    data = {"data": 1}
+    for method, more in [
+        ("publish", data),
+        ("subscribe", {"user": "ann"}),
+        ("unsubscribe", {"user": "ann"}),
+        ("presence", {}),
+        ("presence_stats", {}),
+        ("history", {}),
+    ]:
+        assert error(factory, method, channel=name, **more)[0] == code, method
+    good, bad = result(factory, "broadcast", channels=["strings", name], **data)["responses"]
+    assert (list(good), bad["error"]["code"]) == (["result"], code)
+    assert set(factory.hub.channels()) == {"main", "strings"}
+
+
+@pytest.mark.parametrize(
     ("method", "field", "value"),
     [
         ("subscribe", "session", "secret"),

@@ -67,9 +67,7 @@ async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
         return NOT_DONE_YET
     if method not in methods:
         error = RefusedError(405, f"the method must be one of {allowed}")
-        answer = refuse(factory, request, visit.peer, error)
-        request.setHeader("Allow", allowed)
-        return answer
+        return refuse(factory, request, visit.peer, error, allow=allowed)
     # Another site has not done that.
     factory.site.check_size(len(visit.body), visit.uri, lambda: visit.headers)
     try:
