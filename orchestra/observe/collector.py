@@ -61,7 +61,8 @@ class OrchestraCollector(Collector):
         closed = CounterMetricFamily(
             "orchestra_connections_closed",
             "Clients that have gone, by the close code of whoever closed first: none without one, "
-            "other if it is none of the standard's or the Centrifuge protocol's. 1006 is one that was lost.",
+            "other if it is none of the standard's or the Centrifuge protocol's. 1006 is a connection "
+            "that was lost.",
             labels=["code"],
         )
         for code, count in sorted(activity.closed.items()):

@@ -12,6 +12,7 @@ from orchestra.connection.outflow import BUFFER, CHUNK
 from orchestra.connection.turns import SLICE
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.session.commands import MAX_HISTORY
 from orchestra.session.session import MUCH
 from orchestra.websocket.factory import OrchestraFactory
 from tests.session.conftest import Serve
@@ -44,19 +45,19 @@ def test_a_client_that_asks_for_much(full: OrchestraFactory, clock: Clock) -> No
     """While it does not read what it has asked for, nothing more is performed or taken from it;
     once it has, that goes on, and nothing is lost."""
     sdk = SDK(full)
-    commands = [sdk.command("history", channel="a", limit=-1) for _ in range(8)]
+    commands = [sdk.command("history", channel="a", limit=-1) for _ in range(64)]
     sdk.send(*commands, sdk.command("publish", channel="b", data=1))
     waiting = len(commands)
     size = 0
     while data := sdk.wire.transport.take():
-        assert held(sdk) < 1.1 * MEGABYTES * 1024 * 1024
+        assert held(sdk) < 1.5 * MAX_HISTORY
         size += len(data)
-        if size < 7 * MEGABYTES * 1024 * 1024:
+        if size < 62 * MAX_HISTORY:
             assert not sdk.wire.transport.reading
             assert "b" not in full.hub.channels()
             assert waiting - len(sdk.session._commands) in (0, 1)
             waiting = len(sdk.session._commands)
-    assert size > 8 * 1000 * 4096
+    assert size > 64 * MAX_HISTORY
     assert sdk.wire.transport.reading
     assert len(full.hub.history("b")) == 1
 

@@ -91,7 +91,7 @@ def test_who_reads_slowly(serve: Serve, clock: Clock, what: str) -> None:
             server.hub.publish(channel, b"x" * 4096)
     clock.advance(0)
     if what == "history":
-        sdk.call("history", channel="a", limit=-1)
+        sdk.send(*[sdk.command("history", channel="a", limit=-1) for _ in range(20)])
     for _ in range(30):
         wait(clock, 9)
         sdk.wire.ws.receive_data(sdk.wire.transport.take())
