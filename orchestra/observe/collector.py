@@ -61,7 +61,7 @@ class OrchestraCollector(Collector):
         closed = CounterMetricFamily(
             "orchestra_connections_closed",
             "Clients that have gone, by the close code of whoever closed first: none without one, "
-            "other if it is none of the standard's or the Centrifuge protocol's. 1006 is a connection "
+            "other if it is none of the standard's or the Centrifuge protocol's. 1006 is one "
             "that was lost.",
             labels=["code"],
         )
