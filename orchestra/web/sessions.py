@@ -104,7 +104,7 @@ def _http_stream(factory: OrchestraFactory, visit: Visit) -> int:
         stream.speak_protobuf()
     commands = visit.body
     _begin(factory, visit, stream)
-    stream.received(commands)
+    stream.queue.received(commands)
     return NOT_DONE_YET
 
 
@@ -116,7 +116,7 @@ def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
         raise RefusedError(400, f"{QUERY} must have the command to connect")
     stream = SseStream(factory, visit.peer)
     _begin(factory, visit, stream)
-    stream.received(commands)
+    stream.queue.received(commands)
     return NOT_DONE_YET
 
 
