@@ -118,13 +118,10 @@ class ChannelClient(Client):
 
     # What the server API asks for.
 
-    def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
+    def unsubscribe(self, channel: str, code: int, reason: str) -> None:
         """Close the connection, if the channel is its own: there is no other to go on with."""
-        if channel != self.target.channel:
-            return False
-        self.close(refused(403, reason))
-        return True
+        if channel == self.target.channel:
+            self.close(refused(403, reason))
 
-    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> bool:
+    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> None:
         """Do nothing: it stays in its channel."""
-        return False

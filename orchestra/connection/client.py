@@ -170,20 +170,18 @@ class Client:
 
     # What the server API asks for.
 
-    def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
+    def unsubscribe(self, channel: str, code: int, reason: str) -> None:
         """Have it listen to a channel no more.
 
         :param code: what it is told with that, if its dialect has codes for it.
         :param reason: one line that it is told.
-        :returns: whether it listened to it.
         """
         raise NotImplementedError
 
-    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> bool:
-        """Have it listen to a channel that it has not asked for.
+    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> None:
+        """Have it listen to a channel that it has not asked for, unless it does already.
 
         :param since: up to where it knows the channel already.
-        :returns: whether it does now, and did not before.
         :raises RefusedError: if there is no place in the channel.
         """
         raise NotImplementedError

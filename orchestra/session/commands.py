@@ -1,4 +1,4 @@
-"""What each command of the Centrifuge protocol does.
+"""What each command of the Centrifuge protocol does, but for publishing.
 
 Each takes the session that has sent it and its request, and returns its result. It refuses by
 raising: :class:`orchestra.RefusedError` and :class:`CommandError` become an error in the reply,
@@ -7,7 +7,6 @@ raising: :class:`orchestra.RefusedError` and :class:`CommandError` become an err
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from inspect import iscoroutine
 from math import floor
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from orchestra.dialects.centrifuge import codes, results
 from orchestra.dialects.centrifuge.refusals import CommandError, DisconnectError
 from orchestra.dialects.centrifuge.schema import (
-    Command,
     ConnectRequest,
     ConnectResult,
     HistoryRequest,
@@ -30,8 +28,6 @@ from orchestra.dialects.centrifuge.schema import (
     PresenceResult,
     PresenceStatsRequest,
     PresenceStatsResult,
-    PublishRequest,
-    PublishResult,
     RefreshRequest,
     RefreshResult,
     RPCRequest,
@@ -44,13 +40,11 @@ from orchestra.dialects.centrifuge.schema import (
     UnsubscribeRequest,
     UnsubscribeResult,
 )
-from orchestra.message import Content
 from orchestra.policy.access import AccessRequest
-from orchestra.policy.grants import HISTORY, PRESENCE, PUBLISH, SUBSCRIBE, Grant
+from orchestra.policy.grants import HISTORY, PRESENCE, SUBSCRIBE, Grant
 from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
 from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
-from orchestra.settings import ChannelSettings
 from orchestra.urls import BadTargetError, check_channel
 
 if TYPE_CHECKING:
@@ -68,23 +62,6 @@ LONGEST = 2**31 - 1
 
 REFRESH_AHEAD = 5.0
 """How many seconds before something expires a client is told to refresh it."""
-
-
-async def answer(session: Session, command: Command, name: str) -> None:
-    """Perform a command, and reply to it, whatever comes of it.
-
-    :param name: of the command.
-    """
-    try:
-        result = await COMMANDS[name](session, getattr(command, name))
-        if command.id and not session.is_gone:
-            session.answer(command.id, name, result)
-    except Exception as error:
-        # It may have left before it was decided; and what is cancelled then does not matter.
-        if not (session.is_gone or (session.is_leaving and isinstance(error, CancelledError))):
-            session.refuse(command.id, error)
-            if name == "connect":
-                session.not_connected()
 
 
 async def settled(session: Session, value: Any) -> Any:
@@ -122,8 +99,8 @@ async def connect(session: Session, request: ConnectRequest) -> ConnectResult:
         expires=expires,
         ttl=ttl,
         subs=subs,
-        ping=session.ping_seconds,
-        pong=session.awaits_pong,
+        ping=session.pings.seconds,
+        pong=session.pings.are_answered,
         session=session.emulated,
         node=NODE if session.emulated else "",
     )
@@ -216,49 +193,6 @@ async def unsubscribe(session: Session, request: UnsubscribeRequest) -> Unsubscr
     return UnsubscribeResult()
 
 
-async def publish(session: Session, request: PublishRequest) -> PublishResult:
-    """Play a message, once the policy has decided on it."""
-    channel = request.channel
-    content = check_message(session, request, check_publisher(session, channel))
-    await settled(session, session.factory.access.publish(session.grant, channel, content))
-    session.grant.check_time(session.factory.hub.wall_clock)
-    session.play(channel, [content])
-    return PublishResult()
-
-
-def check_publisher(session: Session, channel: str) -> ChannelSettings:
-    """Make sure that a session may publish in a channel, as far as the grant and the settings say.
-
-    :returns: what holds for its messages there; see :func:`check_message`.
-    """
-    factory = session.factory
-    if channel not in session.subscriptions:
-        channel_of(channel)
-    session.grant.check(PUBLISH, channel)
-    settings = factory.settings(channel)
-    if settings is not factory.defaults and not factory.may_publish(session.remote, settings):
-        raise RefusedError(403, "this address may not publish in the channel")
-    return settings
-
-
-def check_message(session: Session, request: PublishRequest, settings: ChannelSettings) -> Content:
-    """Make sure that a message may be played by who may publish.
-
-    :returns: the message.
-    """
-    if request.data is None:
-        raise RefusedError(400, "publish must have data")
-    content = session.codec.content(request.data)
-    if 0 < (settings.max_message_size or 0) < len(content[0]):
-        reason = f"a message must be {settings.max_message_size} bytes or less"
-        raise RefusedError(413, reason)
-    if settings.max_message_rate:
-        allowance = session.allowance(settings)
-        if allowance is not None and not allowance.take(1, session.factory.reactor.seconds()):
-            raise RefusedError(429, "too many messages")
-    return content
-
-
 async def presence(session: Session, request: PresenceRequest) -> PresenceResult:
     """Tell who is in a channel."""
     channel = channel_of(request.channel)
@@ -340,23 +274,6 @@ async def sub_refresh(session: Session, request: SubRefreshRequest) -> SubRefres
     subscription.hold_until_expired()
     expires, ttl = time_left(session, grant)
     return SubRefreshResult(expires=expires, ttl=ttl)
-
-
-COMMANDS: dict[str, Callable[[Session, Any], Awaitable[Any]]] = {
-    "connect": connect,
-    "subscribe": subscribe,
-    "unsubscribe": unsubscribe,
-    "publish": publish,
-    "presence": presence,
-    "presence_stats": presence_stats,
-    "history": history,
-    "ping": ping,
-    "send": send,
-    "rpc": rpc,
-    "refresh": refresh,
-    "sub_refresh": sub_refresh,
-}
-"""Those that are spoken, by their names in a command."""
 
 
 def channel_of(name: str) -> str:

@@ -3,51 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Mapping
-from functools import partial
-from math import ceil
 from typing import Any
 
-from msgspec.structs import replace
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from orchestra.connection import close_codes
 from orchestra.connection.client import Client
 from orchestra.connection.close_codes import Close
 from orchestra.connection.timers import Timer
-from orchestra.connection.turns import SLICE
-from orchestra.counters import WEBSOCKET
 from orchestra.dialects.centrifuge import codes
-from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
+from orchestra.dialects.centrifuge.codec import JSON, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
 from orchestra.dialects.centrifuge.refusals import DisconnectError, told_of
-from orchestra.dialects.centrifuge.schema import (
-    Command,
-    Push,
-    Refresh,
-    Reply,
-)
-from orchestra.message import Content
+from orchestra.dialects.centrifuge.schema import Push, Refresh, Reply
 from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
-from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
+from orchestra.session.commands import time_left
 from orchestra.session.encodings import Frame
+from orchestra.session.pings import Pings
+from orchestra.session.queue import CommandQueue
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
 from orchestra.session.subscription import Subscription
 from orchestra.settings import ChannelSettings
 
-MUCH = 64 * 1024
-"""How many bytes of replies are collected before they are sent."""
-
-BURST = 64
-"""How many messages are published at once before it is looked at whether others should have a
-turn."""
-
-MAX_CALLS = 16
-"""How many calls of a client are answered at a time."""
+LEAVE_TIMEOUT = 5.0
+"""In how many seconds a client that is not let in must have left, if no other timeout is set."""
 
 # What the server closes with, in the words of this protocol.
 _IN_ITS_WORDS = {
@@ -59,14 +41,11 @@ _IN_ITS_WORDS = {
 
 
 class Session(Client):
-    """A client that speaks the Centrifuge protocol. It performs commands one after the other.
+    """A client that speaks the Centrifuge protocol: its life, its subscriptions, its replies.
 
-    While one of them is being decided on, or the replies to earlier ones have not been read, the
-    next ones wait, and nothing more is read from the client. So whatever a client asks for, what
-    it makes the server keep is bounded.
-
-    What each command does is in :mod:`orchestra.session.commands`; how bytes come and go is for a
-    subclass to say.
+    When its commands are performed is for its :class:`orchestra.session.queue.CommandQueue` to
+    say, what each does is in :mod:`orchestra.session.commands`, and how bytes come and go is for
+    a subclass.
     """
 
     codec: Codec = JSON
@@ -87,219 +66,85 @@ class Session(Client):
     emulated = ""
     """By which secret name others send its commands; empty if it sends them itself."""
 
+    can_answer = True
+    """Whether it has commands, with which it can answer pings."""
+
     is_connected = False
     """Whether its command to connect was accepted."""
 
+    is_refused = False
+    """Whether it was not."""
+
+    unsent = 0
+    """How many bytes of replies are collected, and not sent yet."""
+
     _farewell: Disconnect | None = None
+    _is_over = False  # the farewell is said
     _connect_timer: Timer | None = None
-    _ping_timer: Timer | None = None
-    _pong_timer: Timer | None = None
-    _awaited: Deferred[None] | None = None  # on a command, while that takes time
 
     def prepare(self) -> None:
         """Make what belongs to this session alone."""
         self.subscriptions: dict[str, Subscription] = {}
         """Its places, by the names of the channels."""
-        self._calls: set[Deferred[None]] = set()  # that are not answered yet
+        self.allowances: dict[ChannelSettings, TokenBucket | None] = {}
+        """How much it may publish in channels with some settings, if that is limited."""
+        self.queue = CommandQueue(self)
+        """Its commands that wait."""
+        self.pings = Pings(self)
+        """What looks whether it is still there."""
         self._finishing: set[Subscription] = set()
-        self._commands: deque[Command] = deque()
         self._replies: list[bytes] = []
-        self._size = 0
         self._starting: list[Subscription] = []  # once the reply is written that says so
-        self._allowances: dict[ChannelSettings, TokenBucket | None] = {}
-        self._is_working = self._has_turn = self._is_waiting = False
-        self._held = 0  # for how many reasons nothing is to be performed
-        self._heard_at = 0.0
-        self._is_refused = self._is_over = False
+
+    # How it begins.
 
     def begin(self) -> None:
         """Wait for the command to connect."""
-        self._set_connect_timer()
+        self._wait_at_most(self.factory.openHandshakeTimeout)
 
-    def _set_connect_timer(self) -> None:
-        timeout = self.factory.openHandshakeTimeout
-        if timeout:
-            self._connect_timer = self.factory.timers.call_later(timeout, self._is_late)
+    def _wait_at_most(self, seconds: float) -> None:
+        if seconds:
+            self._connect_timer = self.factory.timers.call_later(seconds, self._is_late)
 
     def _is_late(self) -> None:
         # It is not, if it has come in time and the policy takes its time.
-        if not (self.is_connected or self._awaited):
+        if not (self.is_connected or self.queue.is_deciding):
             self.disconnect(codes.STALE)
+
+    def come_in(self) -> None:
+        """It is let in: register, and begin with pings."""
+        self.is_connected = True
+        self.register()
+        self.pings.start()
+
+    def not_connected(self) -> None:
+        """It is not let in, and has been told why: it is closed soon, if it does not close."""
+        self.is_refused = True
+        if self.is_connected:  # and then something failed
+            self.disconnect(codes.SERVER_ERROR)
+        elif not self.is_leaving:
+            self._stop_timers()
+            factory = self.factory
+            # Without any of these it would stay for as long as it likes.
+            self._wait_at_most(
+                factory.openHandshakeTimeout or factory.closeHandshakeTimeout or LEAVE_TIMEOUT
+            )
 
     # The way in.
 
-    def received(self, *frames: bytes) -> None:
-        """Perform the commands that the client has sent.
-
-        :param frames: with commands; those that came together.
-        """
-        self._heard_at = self.factory.reactor.seconds()
-        if self._farewell is not None:
-            return
-        bad = None
-        try:
-            for frame in frames:
-                self._commands.extend(self.codec.decode(frame))
-        except BadCommandError as error:
-            bad = replace(codes.BAD_FRAME, reason=str(error))
-        self._work()
-        if bad is not None:
-            self.disconnect(bad)
-
-    def perform(self, command: Command) -> None:
-        """Perform a command, after those that came before."""
-        self._commands.append(command)
-        self._work()
-
     def pause_reading(self) -> None:
         """Perform nothing more, until :meth:`resume_reading` is called as many times."""
-        self._held += 1
+        self.queue.hold()
 
     def resume_reading(self) -> None:
         """Go on with what the client has sent."""
-        self._held -= 1
-        self._work()
+        self.queue.release()
 
     def read_no_more(self) -> None:
         """Take nothing from the client, until :meth:`read_on` is called; by default as ever."""
 
     def read_on(self) -> None:
         """Take what the client sends again."""
-
-    def _work(self) -> None:
-        if self._is_working or self._has_turn or self.is_gone:
-            return
-        self._is_working = True
-        ends = 0.0
-        seconds = self.factory.turns.seconds
-        try:
-            while self._commands and self._awaited is None and not self._must_wait:
-                command = self._commands[0]
-                if command.publish is not None and command.id and self._publishes_at_once:
-                    self._publish(command.publish.channel)
-                else:
-                    self._commands.popleft()
-                    self._perform(command)
-                if self._size > MUCH:
-                    self.flush()
-                now = seconds()
-                ends = ends or now + SLICE
-                if now >= ends and self._commands:
-                    self._has_turn = True
-                    self.factory.turns.wait(_Turn(self))
-                    break
-            self.flush()
-        finally:
-            self._is_working = False
-        self._wait(bool(self._commands))
-
-    @property
-    def _must_wait(self) -> bool:
-        return bool(self._held) or self._outflow.full or len(self._calls) >= MAX_CALLS
-
-    def _wait(self, waits: bool) -> None:
-        # Nothing more is read while there are commands that wait.
-        if waits and not self._is_waiting:
-            self._is_waiting = True
-            self.read_no_more()
-        elif self._is_waiting and not waits:
-            self._is_waiting = False
-            self._heard_at = self.factory.reactor.seconds()  # what it sent meanwhile comes now
-            if not self.is_gone:
-                self.read_on()
-
-    def take_turn(self) -> None:
-        """Go on with the commands that wait."""
-        self._has_turn = False
-        self._work()
-
-    def _perform(self, command: Command) -> None:
-        name = next((name for name in COMMANDS if getattr(command, name) is not None), None)
-        if name is None and not command.id and self.is_connected:
-            return  # a pong, whose coming says it all
-        if self._is_refused:
-            return  # it was sent before the client knew
-        if name is None or (name == "connect") is self.is_connected:
-            self.disconnect(codes.BAD_FRAME)
-        elif not command.id and name != "send":
-            self.disconnect(replace(codes.BAD_FRAME, reason="a command must have an id"))
-        else:
-            answering = Deferred.fromCoroutine(answer(self, command, name))
-            if name == "rpc":
-                self._call(answering)
-            else:
-                self._wait_for(answering)
-
-    def _wait_for(self, decision: Deferred[None]) -> None:
-        if not decision.called:
-            self._awaited = decision
-
-            def go_on(_: object) -> None:
-                self._awaited = None
-                self._work()
-
-            decision.addBoth(go_on)
-
-    def _call(self, call: Deferred[None]) -> None:
-        # Others go on while it is being answered, unless there are too many.
-        if not call.called:
-            self._calls.add(call)
-
-            def go_on(_: object) -> None:
-                self._calls.discard(call)
-                self._work()
-
-            call.addBoth(go_on)
-
-    # Publishing.
-
-    @property
-    def _publishes_at_once(self) -> bool:
-        # Whether nobody else has to be asked about what it publishes.
-        return self.is_connected and not self.factory.access.asks_to_publish
-
-    def _publish(self, channel: str) -> None:
-        # The next commands, as far as they publish in that channel: what holds there is looked at
-        # once for all of them.
-        settings, refusal = self.factory.defaults, None
-        try:
-            settings = check_publisher(self, channel)
-        except Exception as error:
-            refusal = error
-        commands, published = self._commands, self.codec.published
-        contents: list[Content] = []
-        left = BURST
-        while left and commands:
-            number, request = commands[0].id, commands[0].publish
-            if request is None or not number or request.channel != channel:
-                break
-            left -= 1
-            commands.popleft()
-            if refusal is not None:
-                self.refuse(number, refusal)
-                continue
-            try:
-                contents.append(check_message(self, request, settings))
-            except Exception as error:
-                self.refuse(number, error)
-            else:
-                self.reply(published(number))
-        if contents:
-            self.play(channel, contents)
-
-    def play(self, channel: str, contents: list[Content]) -> None:
-        """Publish what may be published."""
-        factory = self.factory
-        factory.activity.notes(self.peer, channel, len(factory.clients), contents)
-        factory.hub.publish_all(channel, contents, self.publisher, WEBSOCKET)
-        if factory.backpressure.is_high:
-            factory.backpressure.hold(self)
-
-    def allowance(self, settings: ChannelSettings) -> TokenBucket | None:
-        """How much it may publish in channels with some settings, if that is limited."""
-        if settings not in self._allowances:
-            self._allowances[settings] = self.factory.allowance(settings)
-        return self._allowances[settings]
 
     # The way out.
 
@@ -309,7 +154,7 @@ class Session(Client):
         :param reply: encoded.
         """
         self._replies.append(reply)
-        self._size += len(reply)
+        self.unsent += len(reply)
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell what has come of a command.
@@ -320,9 +165,9 @@ class Session(Client):
         self.reply(self.codec.encode(Reply(id=command, **{name: result})))
 
     def refuse(self, command: int, error: Exception) -> None:
-        """Tell why a command was not performed.
+        """Tell why a command was not performed, if it is one that is answered.
 
-        :param command: its id.
+        :param command: its id; 0 for one that is not.
         """
         if isinstance(error, DisconnectError):
             self.disconnect(error.disconnect)
@@ -331,7 +176,8 @@ class Session(Client):
         if found is None:
             self.factory.report(Failure(error), "a command could not be performed")
             found = codes.INTERNAL
-        self.answer_with_error(command, found)
+        if command:  # without an id the reply would be taken for a ping
+            self.answer_with_error(command, found)
 
     def answer_with_error(self, command: int, error: Error) -> None:
         """Tell why a command was not performed, in the words of the protocol.
@@ -343,7 +189,7 @@ class Session(Client):
     def push(self, push: Push) -> None:
         """Send something that is no reply to a command."""
         self.reply(self.codec.encode(Reply(push=push)))
-        if not self._is_working:
+        if not self.queue.is_working:
             self.flush()
 
     def start(self, subscription: Subscription) -> None:
@@ -354,7 +200,7 @@ class Session(Client):
         """Write the replies that there are, and have those subscriptions read that begin with
         that."""
         replies, self._replies = self._replies, []
-        self._size = 0
+        self.unsent = 0
         if replies and not (self.is_gone or self._is_over):
             self.write(self.frame(replies))
         starting, self._starting = self._starting, []
@@ -371,7 +217,7 @@ class Session(Client):
 
     def pause(self) -> None:
         """Read no further: the outflow is full, or full again."""
-        self._heard_at = self.factory.reactor.seconds()  # it has read what filled it before
+        self.pings.heard()  # it has read what filled it before
         for subscription in self.subscriptions.values():
             subscription.pause()
         for subscription in self._finishing:
@@ -379,7 +225,7 @@ class Session(Client):
 
     def listen(self) -> None:
         """Read, unless the outflow is full, and go on with what the client has sent."""
-        self._heard_at = self.factory.reactor.seconds()  # it reads
+        self.pings.heard()  # it reads
         reading = [*self._finishing, *self.subscriptions.values()]
         for count, subscription in enumerate(reading):
             if self._outflow.full:
@@ -390,7 +236,7 @@ class Session(Client):
                     self.subscriptions[name] = self.subscriptions.pop(name)
                 return
             subscription.resume()
-        self._work()
+        self.queue.work()
 
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
@@ -434,38 +280,6 @@ class Session(Client):
             del self.subscriptions[subscription.channel]
         self._finishing.discard(subscription)
 
-    # Its life.
-
-    def come_in(self) -> None:
-        """It is let in: register, and begin with pings."""
-        self.is_connected = True
-        self.register()
-        self._set_ping()
-
-    def not_connected(self) -> None:
-        """It is not let in, and has been told why: it is closed soon, if it does not close."""
-        self._is_refused = True
-        if self.is_connected:  # and then something failed
-            self.disconnect(codes.SERVER_ERROR)
-        else:
-            self._stop_timers()
-            self._set_connect_timer()
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it has gone, or is being closed."""
-        return self.is_gone or self._farewell is not None
-
-    @property
-    def ping_seconds(self) -> int:
-        """How many seconds there are between pings, at the most; 0 for no pings."""
-        return ceil(self.factory.autoPingInterval or 0)
-
-    @property
-    def awaits_pong(self) -> bool:
-        """Whether a ping must be answered."""
-        return bool(self.factory.autoPingInterval and self.factory.autoPingTimeout)
-
     def renew(self, grant: Grant) -> None:
         """Go on with another grant, and leave the channels that it does not allow."""
         before, self.grant = self.grant, grant
@@ -478,26 +292,20 @@ class Session(Client):
 
     # What the server API asks for.
 
-    def unsubscribe(self, channel: str, code: int, reason: str) -> bool:
-        """Have it listen to a channel no more, and tell it why.
-
-        :returns: whether it did.
-        """
+    def unsubscribe(self, channel: str, code: int, reason: str) -> None:
+        """Have it listen to a channel no more, and tell it why."""
         subscription = self.subscriptions.get(channel)
-        if subscription is None:
-            return False
-        self.drop(subscription, Unsubscribed(code, reason))
-        return True
+        if subscription is not None:
+            self.drop(subscription, Unsubscribed(code, reason))
 
-    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> bool:
-        """Have it listen to a channel that it has not asked for.
+    def subscribe(self, subscription: ServerSubscription, since: Position | None = None) -> None:
+        """Have it listen to a channel that it has not asked for, unless it does already.
 
         :param since: up to where it knows the channel already.
-        :returns: whether it does now, and did not before.
         :raises RefusedError: if there is no place in the channel.
         """
         if self.is_leaving or subscription.channel in self.subscriptions:
-            return False
+            return
         wishes = Wishes() if since is None else Wishes(since=(since.epoch, since.offset))
         result = subscribe_unasked(self, subscription, wishes)
         publications = result.publications
@@ -505,7 +313,6 @@ class Session(Client):
         for publication in publications:
             self.push(Push(channel=subscription.channel, pub=publication))
         self.flush()
-        return True
 
     def refresh(self, expires: float | None) -> None:
         """Let it stay for another time, and tell it for how long.
@@ -516,38 +323,12 @@ class Session(Client):
         expiring, ttl = time_left(self, self.grant)
         self.push(Push(refresh=Refresh(expires=expiring, ttl=ttl)))
 
-    # Its life, by the clock.
+    # How it ends.
 
-    def _set_ping(self) -> None:
-        if self.factory.autoPingInterval:
-            self._ping_timer = self.factory.timers.call_later(
-                self.factory.autoPingInterval, self._send_ping
-            )
-
-    def _send_ping(self) -> None:
-        # Who has not read what was sent before need not read this: reading is life enough.
-        if not self._outflow.full:
-            self.write(self.frame([self.codec.encode(Reply())]))
-        if self.awaits_pong:
-            now = self.factory.reactor.seconds()
-            self._pong_timer = self.factory.timers.call_later(
-                self.factory.autoPingTimeout, partial(self._look_for_life, now)
-            )
-        self._set_ping()
-
-    def _look_for_life(self, since: float) -> None:
-        # Of one that is held nothing is read, and so no answer either; unless it is held because
-        # it reads nothing itself.
-        is_held = (self._is_waiting or self._held) and not self._outflow.full
-        if self._heard_at < since and not is_held:
-            self.stop_listening()  # nor would it read the rest
-            self.disconnect(codes.NO_PONG)
-            self._end_if_finished()
-
-    def _stop_timers(self) -> None:
-        for timer in (self._connect_timer, self._ping_timer, self._pong_timer):
-            if timer is not None:
-                timer.cancel()
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it has gone, or is being closed."""
+        return self.is_gone or self._farewell is not None
 
     def disconnect(self, why: Disconnect) -> None:
         """Close the connection, in the words of the protocol."""
@@ -557,10 +338,17 @@ class Session(Client):
         """Close the connection of a client that does not read."""
         self._too_slow(self.listens_to, 0)
 
+    def no_pong(self) -> None:
+        """Close the connection of a client that gives no sign of life."""
+        self._end_at_once(Close(codes.NO_PONG.code, codes.NO_PONG.reason))
+
     def _too_slow(self, channel: str, missed: int) -> None:
-        self.stop_listening()  # it would not read the rest
         self.factory.activity.evicted(self.peer, channel, missed)
-        self.close(close_codes.SLOW_READER)
+        self._end_at_once(close_codes.SLOW_READER)
+
+    def _end_at_once(self, close: Close) -> None:
+        self.stop_listening()  # it would not read the rest
+        self.close(close)
         self._end_if_finished()
 
     def close(self, close: Close) -> None:
@@ -570,8 +358,7 @@ class Session(Client):
         self._farewell = _IN_ITS_WORDS.get(
             close._replace(come_back=None), Disconnect(close.code, close.reason)
         )
-        self._commands.clear()
-        self._wait(False)
+        self.queue.clear()
         self.flush()
         leaving, self.subscriptions = self.subscriptions, {}
         self._finishing |= set(leaving.values())
@@ -601,17 +388,10 @@ class Session(Client):
     def leave(self, code: int | None, reason: str | None) -> None:
         """The connection is gone: leave the channels and the factory."""
         self._stop_timers()
-        self._commands.clear()
         super().leave(code, reason)
-        for decision in (*([self._awaited] if self._awaited else []), *self._calls):
-            decision.cancel()
+        self.queue.stop()
 
-
-class _Turn:
-    """A session's place in the queue of those who wait for their turn."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def work_on(self) -> None:
-        self._session.take_turn()
+    def _stop_timers(self) -> None:
+        self.pings.stop()
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()

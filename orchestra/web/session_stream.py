@@ -127,7 +127,7 @@ class EmulatedStream(SessionStream):
         :raises RefusedError: if too many are waiting already.
         """
         if not self._is_closed:
-            self.received(commands)
+            self.queue.received(commands)
             return None
         if len(self._posts) >= MAX_WAITING:
             raise RefusedError(429, "too many requests of the session wait for their turn")
@@ -144,7 +144,7 @@ class EmulatedStream(SessionStream):
         self._is_closed = False
         while self._posts and not self._is_closed:
             commands, taken = self._posts.popleft()
-            self.received(commands)
+            self.queue.received(commands)
             taken.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -195,11 +195,11 @@ class UniSseStream(SessionStream):
     content_type = event_stream.CONTENT_TYPE
     frame: Frame = staticmethod(push_events)
     retries = True
-    awaits_pong = False
+    can_answer = False
 
     def connect(self, request: ConnectRequest) -> None:
         """Come in."""
-        self.perform(Command(id=1, connect=request))
+        self.queue.perform(Command(id=1, connect=request))
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell how the connection begins, as a push."""

@@ -102,7 +102,7 @@ def _http_stream(factory: OrchestraFactory, visit: Visit) -> int:
         stream.speak_protobuf()
     commands = visit.body
     _begin(factory, visit, stream)
-    stream.received(commands)
+    stream.queue.received(commands)
     return NOT_DONE_YET
 
 
@@ -118,7 +118,7 @@ def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
         raise RefusedError(400, f"{QUERY} may have no command but that to connect")
     stream = SseStream(factory, visit.peer)
     _begin(factory, visit, stream)
-    stream.received(commands)
+    stream.queue.received(commands)
     return NOT_DONE_YET
 
 

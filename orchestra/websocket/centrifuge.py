@@ -75,7 +75,7 @@ class CentrifugeProtocol(Session, WebSocketClient):
     def onMessages(self, contents: Sequence[Content]) -> None:
         """Perform the commands that the client sent; nothing more from one that is closed."""
         if self.state == self.STATE_OPEN:
-            self.received(*[payload for payload, _ in contents])
+            self.queue.received(*[payload for payload, _ in contents])
 
     def read_no_more(self) -> None:
         """Take nothing from the client."""

@@ -19,6 +19,7 @@ from orchestra.connection.close_codes import MAY_NOT_PUBLISH, TOO_MANY_MESSAGES
 from orchestra.connection.directory import Directory
 from orchestra.connection.drain import Drain
 from orchestra.connection.entrance import Entrance
+from orchestra.connection.publishing import check_address, too_large, too_many
 from orchestra.connection.timers import Timers
 from orchestra.connection.turns import Turns
 from orchestra.connection.undecided import Undecided
@@ -435,11 +436,11 @@ class OrchestraFactory(WebSocketServerFactory):
         """
         self.entrance.check_accepting()  # it may be no more, since the request came
         settings = self.settings(channel)
-        if address is not None and not self.may_publish(address, settings):
-            raise RefusedError(403, "this address may not publish in the channel")
+        if address is not None:
+            check_address(self, address, settings)
         payload, is_binary = content
-        if 0 < (settings.max_message_size or 0) < len(payload):
-            raise RefusedError(413, f"a message must be {settings.max_message_size} bytes or less")
+        if 0 < (limit := settings.max_message_size or 0) < len(payload):
+            raise too_large(limit)
         if self.backpressure.is_high:
             raise RefusedError(503, "slow readers have to catch up first", kind="slow_readers")
         if key is not None and self.hub.published(channel, key) is not None:
@@ -450,7 +451,7 @@ class OrchestraFactory(WebSocketServerFactory):
         if address is not None and settings.max_message_rate and self.admission.counts(address):
             rate, now = settings.max_message_rate, self.reactor.seconds()
             if not self._rates.take(address, rate, _burst(settings), now):
-                raise RefusedError(429, TOO_MANY_MESSAGES.reason)
+                raise too_many()
         self.activity.notes(peer, channel, len(self.clients), [content])
         message = self.hub.publish(channel, payload, is_binary, idempotency_key=key, source=source)
         self.hub.relieve()

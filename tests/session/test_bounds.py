@@ -13,7 +13,7 @@ from orchestra.connection.turns import SLICE
 from orchestra.history import Retention
 from orchestra.hub import Hub
 from orchestra.session.commands import MAX_HISTORY
-from orchestra.session.session import MUCH
+from orchestra.session.queue import MUCH
 from orchestra.websocket.factory import OrchestraFactory
 from tests.session.conftest import Serve
 from tests.session.sdk import SDK, turn
@@ -55,8 +55,8 @@ def test_a_client_that_asks_for_much(full: OrchestraFactory, clock: Clock) -> No
         if size < 62 * MAX_HISTORY:
             assert not sdk.wire.transport.reading
             assert "b" not in full.hub.channels()
-            assert waiting - len(sdk.session._commands) in (0, 1)
-            waiting = len(sdk.session._commands)
+            assert waiting - len(sdk.session.queue) in (0, 1)
+            waiting = len(sdk.session.queue)
     assert size > 64 * MAX_HISTORY
     assert sdk.wire.transport.reading
     assert len(full.hub.history("b")) == 1

@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 from orchestra.message import Publisher
 from orchestra.policy.grants import Capability, Grant, ServerSubscription
 from orchestra.refusal import RefusedError
-from orchestra.session.session import MAX_CALLS
+from orchestra.session.queue import MAX_CALLS
 from orchestra.settings import ChannelSettings
 from orchestra.websocket.factory import OrchestraFactory
 from tests.events import named
@@ -219,7 +219,8 @@ def test_the_server_is_quicker(serve: Serve) -> None:
     server = serve(policy=policy)
     sdk = SDK(server)
     asked = sdk.call("subscribe", channel="a")
-    assert sdk.session.subscribe(ServerSubscription("a"))
+    sdk.session.subscribe(ServerSubscription("a"))
+    assert server.hub.channels()["a"] == 1
     policy.allow()
     assert sdk.answer(asked)["code"] == 105
     assert server.hub.channels()["a"] == 1
@@ -474,3 +475,20 @@ def test_messages_to_the_server(serve: Serve) -> None:
     sdk = SDK(serve())
     sdk.send({"send": {"data": 1}})
     assert sdk.closed == (3508, "not available")
+
+
+def test_a_message_that_the_application_does_not_take(serve: Serve, log: list[LogEvent]) -> None:
+    """Nothing is answered, which would be taken for a ping; what is no refusal is reported."""
+
+    def refuse(caller: Any, data: Any) -> Any:
+        raise RefusedError(403, "not now") if data else ZeroDivisionError
+
+    sdk = SDK(serve(on_message=refuse))
+    sdk.send({"send": {"data": 1}}, sdk.command("ping"))
+    assert [set(reply) for reply in sdk.read()] == [{"id", "ping"}]
+    assert not named(log, "failed")
+    sdk.send({"send": {"data": 0}}, sdk.command("ping"))
+    assert [set(reply) for reply in sdk.read()] == [{"id", "ping"}]
+    assert len(named(log, "failed")) == 1
+    assert sdk.closed is None
+    log.clear()

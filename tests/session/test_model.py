@@ -363,7 +363,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def little_is_kept(self) -> None:
         session = self.wire.server
-        kept = len(session._replies) + len(session._commands)
+        kept = len(session._replies) + len(session.queue)
         assert kept <= 20, "a frame's worth"
         waiting = sum(map(len, session._outflow._waiting))
         assert waiting <= 3 * 100_000 + 64 * 1024 + 2 * 64 * 1024

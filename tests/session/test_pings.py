@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from orchestra.history import Retention
 from orchestra.refusal import RefusedError
+from orchestra.session.session import LEAVE_TIMEOUT
 from orchestra.websocket.factory import HANDSHAKE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT
 from tests.policy.asked import AskedPolicy
 from tests.session.conftest import Serve
@@ -133,6 +134,26 @@ def test_whose_connect_takes_its_time(serve: Serve, clock: Clock) -> None:
     wait(clock, 2)
     assert refused.closed == (3502, "stale")
     assert sdk.closed is None
+
+
+@pytest.mark.parametrize(("close_timeout", "seconds"), [(3, 3), (0, LEAVE_TIMEOUT)])
+def test_who_is_refused_where_any_may_take_its_time(
+    serve: Serve, clock: Clock, close_timeout: float, seconds: float
+) -> None:
+    """One that is refused and stays is closed even where nobody must connect in time."""
+    policy = AskedPolicy("connect")
+    server = serve(policy=policy, handshake_timeout=0, close_timeout=close_timeout)
+    mute, refused = SDK(server, None), SDK(server, None)
+    asked = refused.call("connect")
+    policy.refuse(RefusedError(403, "no"))
+    assert refused.answer(asked)["code"] == 103
+    wait(clock, seconds - 1)
+    assert refused.closed is None
+    wait(clock, 2)
+    assert refused.closed == (3502, "stale")
+    wait(clock, 1000)
+    assert mute.closed is None
+    mute.wire.vanish()
 
 
 def test_who_never_connects(serve: Serve, clock: Clock) -> None:

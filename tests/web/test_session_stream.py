@@ -395,7 +395,7 @@ def test_commands_wait_with_their_requests(serve: Serve, clock: Clock, url: str)
         post.ask("POST", EMULATION, client.emulation(publish(10 + number, str(number))))
     assert [answer.status for answer in posts[0].read()] == [204]  # which is kept by the session
     assert [post.read() for post in posts[1:]] == [[]] * MAX_WAITING
-    assert len(client.server._commands) == 1
+    assert len(client.server.queue) == 1
     refused = client.emulate(publish(9, "one too many"))
     assert refused.status == 429
     posts[5].vanish()
@@ -435,7 +435,7 @@ def test_publishers_are_held_however_they_send(serve: Serve, clock: Clock) -> No
     clock.advance(0)
     assert factory.backpressure.is_high
     assert player.emulate(publish(2, "a")).status == 204
-    assert player.server._held
+    assert player.server.queue._held
     assert player.emulate(publish(3, "b")).status == 204
     post = WebClient(factory)
     post.ask("POST", EMULATION, player.emulation(publish(4, "c")))

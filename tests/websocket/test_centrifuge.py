@@ -170,7 +170,7 @@ def test_each_protocol_has_its_own_options(server: OrchestraFactory) -> None:
     sdk, raw = SDK(server), join(server)
     assert isinstance(raw.server, OrchestraProtocol)
     assert (sdk.session.autoPingInterval, raw.server.autoPingInterval) == (0, 7)
-    assert sdk.session.ping_seconds == 7
+    assert sdk.session.pings.seconds == 7
     assert len(vars(sdk.session)) < 70
     for client in (sdk.wire, raw):
         client.vanish()

@@ -1,0 +1,116 @@
+"""What sessions publish: one message, once that is decided on, or all that came together."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from orchestra.connection.publishing import check_address, too_large, too_many
+from orchestra.counters import WEBSOCKET
+from orchestra.dialects.centrifuge.schema import Command, PublishRequest, PublishResult
+from orchestra.message import Content
+from orchestra.policy.grants import PUBLISH
+from orchestra.refusal import RefusedError
+from orchestra.session.commands import channel_of, settled
+from orchestra.settings import ChannelSettings
+
+if TYPE_CHECKING:
+    from orchestra.session.session import Session
+
+BURST = 64
+"""How many messages are published at once before it is looked at whether others should have a
+turn."""
+
+
+async def publish(session: Session, request: PublishRequest) -> PublishResult:
+    """Play a message, once the policy has decided on it."""
+    channel = request.channel
+    content = check_message(session, request, check_publisher(session, channel))
+    await settled(session, session.factory.access.publish(session.grant, channel, content))
+    session.grant.check_time(session.factory.hub.wall_clock)
+    play(session, channel, [content])
+    return PublishResult()
+
+
+def publishes_at_once(session: Session) -> bool:
+    """Whether nobody else has to be asked about what a session publishes."""
+    return session.is_connected and not session.factory.access.asks_to_publish
+
+
+def publish_burst(session: Session, channel: str, commands: deque[Command]) -> None:
+    """Perform the next commands, as far as they publish in the same channel.
+
+    What holds there is looked at once for all of them, and they are played together.
+
+    :param channel: where the first of them publishes.
+    :param commands: of which those are taken.
+    """
+    settings, refusal = session.factory.defaults, None
+    try:
+        settings = check_publisher(session, channel)
+    except Exception as error:
+        refusal = error
+    published = session.codec.published
+    contents: list[Content] = []
+    left = BURST
+    while left and commands:
+        number, request = commands[0].id, commands[0].publish
+        if request is None or not number or request.channel != channel:
+            break
+        left -= 1
+        commands.popleft()
+        if refusal is not None:
+            session.refuse(number, refusal)
+            continue
+        try:
+            contents.append(check_message(session, request, settings))
+        except Exception as error:
+            session.refuse(number, error)
+        else:
+            session.reply(published(number))
+    if contents:
+        play(session, channel, contents)
+
+
+def play(session: Session, channel: str, contents: list[Content]) -> None:
+    """Publish what may be published."""
+    factory = session.factory
+    factory.activity.notes(session.peer, channel, len(factory.clients), contents)
+    factory.hub.publish_all(channel, contents, session.publisher, WEBSOCKET)
+    if factory.backpressure.is_high:
+        factory.backpressure.hold(session)
+
+
+def check_publisher(session: Session, channel: str) -> ChannelSettings:
+    """Make sure that a session may publish in a channel, as far as the grant and the settings say.
+
+    :returns: what holds for its messages there; see :func:`check_message`.
+    """
+    factory = session.factory
+    if channel not in session.subscriptions:
+        channel_of(channel)
+    session.grant.check(PUBLISH, channel)
+    settings = factory.settings(channel)
+    if settings is not factory.defaults:
+        check_address(factory, session.remote, settings)
+    return settings
+
+
+def check_message(session: Session, request: PublishRequest, settings: ChannelSettings) -> Content:
+    """Make sure that a message may be played by who may publish.
+
+    :returns: the message.
+    """
+    if request.data is None:
+        raise RefusedError(400, "publish must have data")
+    content = session.codec.content(request.data)
+    if 0 < (limit := settings.max_message_size or 0) < len(content[0]):
+        raise too_large(limit)
+    if settings.max_message_rate:
+        allowances = session.allowances
+        if settings not in allowances:
+            allowances[settings] = session.factory.allowance(settings)
+        allowance = allowances[settings]
+        if allowance is not None and not allowance.take(1, session.factory.reactor.seconds()):
+            raise too_many()
+    return content
