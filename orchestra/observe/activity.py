@@ -33,13 +33,7 @@ MOVES_PER_SECOND = 100
 """How many arrivals, departures, refusals, gaps and failures of TLS are each logged one by one
 within a second."""
 
-CLOSE_CODES = frozenset(
-    {
-        *range(1000, 1004),
-        *range(1005, 1016),
-        *(code.code for code in vars(codes).values() if isinstance(code, codes.Disconnect)),
-    }
-)
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016), *codes.CLOSE_CODES})
 """The close codes that have a meaning: those of the standard (RFC 6455 section 7.4.1, and IANA's
 registry), and of the Centrifuge protocol."""
 

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -15,7 +14,7 @@ from twisted.python.failure import Failure
 from orchestra.connection.close_codes import Close
 from orchestra.dialects import event_stream
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, disconnect_of
-from orchestra.dialects.centrifuge.schema import Command, Connect, ConnectRequest, Push, Reply
+from orchestra.dialects.centrifuge.schema import Command, ConnectRequest, Push, Reply
 from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.refusal import RefusedError
@@ -203,7 +202,7 @@ class UniSseStream(SessionStream):
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell how the connection begins, as a push."""
-        self.push(Push(connect=Connect(**asdict(result))))
+        self.push(Push(connect=result))
 
     def answer_with_error(self, command: int, error: Error) -> None:
         """End the stream, which is of no use."""

@@ -57,9 +57,6 @@ class Codec(Protocol):
     is_binary: bool
     """Whether its WebSocket frames are binary."""
 
-    ping: bytes
-    """A whole frame with an empty reply."""
-
     def decode(self, frame: bytes) -> list[Command]:
         """Read the commands of a frame.
 
@@ -152,7 +149,6 @@ class JSONCodec:
 
     name = "json"
     is_binary = False
-    ping = b"{}"
 
     def __init__(self) -> None:
         decoder = Decoder(Command)

@@ -54,7 +54,6 @@ class ProtobufCodec:
 
     name = "protobuf"
     is_binary = True
-    ping = b"\0"
 
     def __init__(self, schema: Any, malformed: type[Exception]) -> None:
         """
