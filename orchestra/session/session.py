@@ -22,6 +22,7 @@ from orchestra.counters import WEBSOCKET
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
+from orchestra.dialects.centrifuge.encodings import Framing
 from orchestra.dialects.centrifuge.schema import (
     Command,
     Push,
@@ -33,7 +34,6 @@ from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.session.commands import COMMANDS, answer, check_message, check_publisher, time_left
-from orchestra.session.encodings import Frame
 from orchestra.session.refusals import DisconnectError, told_of
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
 from orchestra.session.subscription import Subscription
@@ -72,7 +72,7 @@ class Session(Client):
     codec: Codec = JSON
     """How commands and replies are written."""
 
-    frame: Frame
+    frame: Framing
     """How replies are put into what is written."""
 
     remote = ""

@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestra.dialects.centrifuge import codes
+from orchestra.dialects.centrifuge.encodings import MoveEncoding, PublicationEncoding
 from orchestra.dialects.centrifuge.schema import (
     Publication,
     Subscribe,
@@ -94,12 +95,12 @@ def subscribe_to(session: Session, channel: str, grant: Grant, wishes: Wishes) -
     encodings = factory.encodings
     may_watch = wishes.is_servers or session.grant.allows(PRESENCE, channel)
     if wishes.wants_moves and may_watch:  # its own coming, too
-        moves = encodings.moves(channel, session.codec, session.frame)
+        moves = encodings.get(MoveEncoding, channel, session.codec, session.frame)
         subscription.watch(hub.attach_watcher(channel, Watcher(session), moves))
     subscription.subscriber = hub.attach(
         channel,
         subscription,
-        encodings.publications(channel, session.codec, session.frame),
+        encodings.get(PublicationEncoding, channel, session.codec, session.frame),
         since=since,
         member=hub.member(session.client_id, session.identity, session.grant.info),
     )

@@ -75,7 +75,7 @@ def all_json(entries: Sequence[Entry]) -> bool:
     return list(map(len, found)) == list(map(len, payloads))
 
 
-def json_of(payload: bytes, is_binary: bool) -> bytes:
+def message_json(payload: bytes, is_binary: bool) -> bytes:
     """A message as JSON on one line.
 
     :param payload: of the message; UTF-8 unless it is binary.

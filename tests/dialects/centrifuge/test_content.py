@@ -15,7 +15,7 @@ from orchestra.dialects.centrifuge.content import (
     content_of_json,
     info_of,
     is_json,
-    json_of,
+    message_json,
     publisher_info,
 )
 from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
@@ -49,7 +49,7 @@ NEARLY = st.text(st.sampled_from('{}[]",:0123456789.eE+-tfn \n\r\t\\u"dD8trueals
 @example('{"a":\r\n[1,\n2]}')
 def test_text_is_heard_as_the_json_it_is_or_as_a_string(text: str) -> None:
     """In either case it is JSON, on one line."""
-    heard = json_of(text.encode(), False)
+    heard = message_json(text.encode(), False)
     assert b"\n" not in heard
     assert b"\r" not in heard
     try:
@@ -62,7 +62,7 @@ def test_text_is_heard_as_the_json_it_is_or_as_a_string(text: str) -> None:
 @given(st.binary())
 def test_binary_data_is_heard_as_base64(data: bytes) -> None:
     """It is an object with one member."""
-    ((key, value),) = strict(json_of(data, True)).items()
+    ((key, value),) = strict(message_json(data, True)).items()
     assert (key, b64decode(value, validate=True)) == ("b64", data)
 
 
@@ -79,7 +79,7 @@ def test_binary_data_is_heard_as_base64(data: bytes) -> None:
 def test_what_is_published_comes_back(text: bytes) -> None:
     """It is the same value; and if it is no string, the same text but for ends of lines."""
     payload, is_binary = content_of_json(text)
-    back = json_of(payload, is_binary)
+    back = message_json(payload, is_binary)
     assert not is_binary
     assert strict(back) == strict(text)
     assert type(strict(back)) is type(strict(text))
@@ -116,7 +116,7 @@ def test_a_string_is_its_bare_text_unless_that_says_something_else(
 def test_what_has_to_comes_back_to_the_byte(text: bytes) -> None:
     """A string with escapes that need not be there stays as it was written."""
     payload, _ = content_of_json(text, exact=True)
-    assert (payload if is_json(payload) else json_of(payload, False)) == text
+    assert (payload if is_json(payload) else message_json(payload, False)) == text
 
 
 @pytest.mark.parametrize("data", [b'"\xff"', b'{"a":"\xed\xa0\x80"}', b'["\xc0\x80"]'])
