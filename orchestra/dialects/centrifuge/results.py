@@ -52,7 +52,7 @@ def history_result(
         if reverse:
             messages = _before(messages, since, position)
         messages = messages[:most]
-    publications = [codec.publication(m[1:-1], m.offset) for m in messages]
+    publications = [codec.publication(m.entry, m.offset) for m in messages]
     return HistoryResult(publications=publications, epoch=position.epoch, offset=position.offset)
 
 

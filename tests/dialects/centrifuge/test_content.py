@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from orchestra.dialects.centrifuge.content import (
     KNOWN,
@@ -17,10 +19,12 @@ from orchestra.dialects.centrifuge.content import (
     is_json,
     message_json,
     publisher_info,
+    raw,
+    value_of,
 )
 from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
 from orchestra.message import Publisher
-from tests.dialects.centrifuge.values import TEXTS, json_texts, strict
+from tests.dialects.centrifuge.values import TEXTS, VALUES, json_texts, strict
 
 # What looks like JSON more often than any text does.
 NEARLY = st.text(st.sampled_from('{}[]",:0123456789.eE+-tfn \n\r\t\\u"dD8trueals'), max_size=12)
@@ -142,6 +146,36 @@ def test_an_identity_that_is_no_unicode_can_be_told() -> None:
     assert info.user == "a?"
     assert info.conn_info is not None
     assert json.loads(bytes(info.conn_info)) == "\ud800"
+
+
+@given(VALUES)
+@example("\ud800")
+def test_what_an_application_says_is_json(value: Any) -> None:
+    """Whatever JSON it is, with strings that are no Unicode among it, on one line."""
+    written = bytes(raw(value))
+    assert written.isascii()
+    assert b"\n" not in written
+    assert json.loads(written) == value
+
+
+@pytest.mark.parametrize("value", [b"hi", [b"hi"], {1}, object(), float("nan"), float("inf")])
+def test_what_is_no_json_is_no_data(value: Any) -> None:
+    """It is not taken for something else."""
+    with pytest.raises((TypeError, ValueError)):
+        raw(value)
+
+
+@given(json_texts())
+def test_what_a_client_says_is_a_value(text: bytes) -> None:
+    """As the application gets it."""
+    assert value_of(Raw(text)) == strict(text)
+
+
+@pytest.mark.parametrize("data", [b"", b"hi", b'"\xff"', b"[" * 100_000])
+def test_what_a_client_says_may_be_any_bytes(data: bytes) -> None:
+    """In protobuf; or nothing."""
+    assert value_of(Raw(data)) == data
+    assert value_of(None) is None
 
 
 def test_what_is_written_of_a_publisher_is_made_once() -> None:
