@@ -74,6 +74,11 @@ class ConnectRequest(_Spoken, frozen=True):
     subs: dict[str, SubscribeRequest] = {}
     """The positions in those channels that the server has subscribed the client to before."""
 
+    name: str = ""
+    """What it is. SDKs say it, and it is used for nothing, like the version."""
+
+    version: str = ""
+
 
 class UnsubscribeRequest(_Spoken, frozen=True):
     """To listen no longer."""
