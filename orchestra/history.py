@@ -32,6 +32,11 @@ class Retention:
             if not value >= 0:
                 raise ValueError(f"retention: {name} must be 0 or more, not {value!r}")
 
+    @property
+    def keeps_anything(self) -> bool:
+        """Whether there is a past at all to come back for."""
+        return bool(self.messages and self.bytes and self.age)
+
 
 class History:
     """An append-only log of messages with contiguous offsets, shortened only at its old end.

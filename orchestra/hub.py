@@ -496,9 +496,7 @@ class Hub:
             del self._checks[channel.check_in]
 
     def _let_linger(self, channel: Channel) -> None:
-        # Of what retains nothing there is nothing to come back for.
-        keep = channel.history.retention
-        if not (keep.messages and keep.bytes and keep.age):
+        if not channel.history.retention.keeps_anything:
             self._drop(channel)
         elif self._channels.get(channel.name) is channel:
             self._do_not_check(channel)

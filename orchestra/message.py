@@ -67,6 +67,11 @@ class Message(NamedTuple):
     """Of the channel's log: offsets of different epochs have nothing to do with each other."""
 
     @property
+    def entry(self) -> Entry:
+        """What the log keeps of it."""
+        return self[1:-1]
+
+    @property
     def position(self) -> Position:
         """What to come back with to read on after this message."""
         return Position(self.epoch, self.offset)

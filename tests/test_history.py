@@ -154,6 +154,13 @@ def test_a_negative_bound_is_refused(name: str) -> None:
         Retention(**{name: -1})
 
 
+@pytest.mark.parametrize("name", ["messages", "bytes", "age"])
+def test_a_bound_of_none_keeps_nothing(name: str) -> None:
+    """Whatever the other bounds are; else something is kept."""
+    assert Retention(1, 1, 0.1).keeps_anything is True
+    assert Retention(**{name: 0}).keeps_anything is False
+
+
 @given(
     steps=st.lists(st.tuples(st.integers(0, 9), st.floats(0, 5), st.booleans())),
     messages=st.integers(0, 5),

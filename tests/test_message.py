@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from orchestra.message import Publisher
+from orchestra.message import Entry, Message, Publisher
+
+
+def test_a_message_has_the_entry_it_was_made_of() -> None:
+    """All but its place."""
+    entry: Entry = (b"C#4", False, "c1", 12.5)
+    assert Message(42, *entry, "1f2e3d4c").entry == entry
 
 
 def test_a_publisher_is_its_id() -> None:

@@ -23,7 +23,7 @@ DOCUMENT = Path(__file__).parent.parent / "asyncapi.json"
 
 Object: TypeAlias = dict[str, Any]
 
-WITHOUT_CHANNEL = {"connect", "disconnect", "message", "refresh"}
+WITHOUT_CHANNEL = {"connect", "disconnect", "refresh"}
 """The pushes that are about no channel."""
 
 TEXT: Object = {"type": "string"}

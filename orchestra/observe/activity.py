@@ -36,13 +36,7 @@ within a second."""
 FAILURES_PER_SECOND = 10
 """How many failures of an application's own code are logged one by one within a second."""
 
-CLOSE_CODES = frozenset(
-    {
-        *range(1000, 1004),
-        *range(1005, 1016),
-        *(code.code for code in vars(codes).values() if isinstance(code, codes.Disconnect)),
-    }
-)
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016), *codes.CLOSE_CODES})
 """The close codes that have a meaning: those of the standard (RFC 6455 section 7.4.1, and IANA's
 registry), and of the Centrifuge protocol."""
 

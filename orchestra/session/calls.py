@@ -23,8 +23,8 @@ class Caller(NamedTuple):
 
 RpcHandler: TypeAlias = Callable[[Caller, Any], Any]
 """Answers a call: takes who calls and the data, a value of JSON (bytes from a client that speaks
-protobuf, if that is no JSON), and returns such a value, a Deferred or a coroutine. It refuses by
-raising :class:`orchestra.RefusedError`, whose reason the caller is told."""
+protobuf, if that is no JSON), and returns a value of JSON, a Deferred or a coroutine; bytes are
+none. It refuses by raising :class:`orchestra.RefusedError`, whose reason the caller is told."""
 
 MessageHandler: TypeAlias = Callable[[Caller, Any], object]
 """Takes a message that a client has sent to the server: as with :data:`RpcHandler`, but nothing is

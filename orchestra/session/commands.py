@@ -11,11 +11,11 @@ from inspect import iscoroutine
 from math import floor
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
 from orchestra.dialects.centrifuge import codes, results
+from orchestra.dialects.centrifuge.content import raw, value_of
 from orchestra.dialects.centrifuge.refusals import CommandError, DisconnectError
 from orchestra.dialects.centrifuge.schema import (
     ConnectRequest,
@@ -44,7 +44,7 @@ from orchestra.policy.access import AccessRequest
 from orchestra.policy.grants import HISTORY, PRESENCE, SUBSCRIBE, Grant
 from orchestra.refusal import RefusedError
 from orchestra.session.calls import Caller
-from orchestra.session.subscribing import Wishes, json_of, subscribe_to, subscribe_unasked
+from orchestra.session.subscribing import Wishes, subscribe_to, subscribe_unasked
 from orchestra.urls import BadTargetError, check_channel
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeRes
             wishes = wishes._replace(wants_moves=wishes.wants_moves or told.join_leave)
     result = subscribe_to(session, channel, grant, wishes)
     expires, ttl = time_left(session, grant)
-    return replace(result, expires=expires, ttl=ttl, data=None if data is None else json_of(data))
+    return replace(result, expires=expires, ttl=ttl, data=None if data is None else raw(data))
 
 
 def check_subscription(session: Session, channel: str) -> None:
@@ -241,7 +241,7 @@ async def rpc(session: Session, request: RPCRequest) -> RPCResult:
     if handler is None:
         raise CommandError(codes.NOT_AVAILABLE)
     value = await settled(session, handler(caller_of(session), value_of(request.data)))
-    return RPCResult(data=raw_of(value))
+    return RPCResult(data=raw(value))
 
 
 async def refresh(session: Session, request: RefreshRequest) -> RefreshResult:
@@ -287,21 +287,6 @@ def channel_of(name: str) -> str:
         if error.status == 404:
             raise CommandError(codes.UNKNOWN_CHANNEL) from None
         raise
-
-
-def value_of(data: msgspec.Raw | None) -> Any:
-    """What a client has sent as a value of JSON; bytes, if it is none."""
-    if data is None:
-        return None
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return bytes(data)
-
-
-def raw_of(value: Any) -> msgspec.Raw:
-    """What an application has answered, as data."""
-    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def caller_of(session: Session) -> Caller:

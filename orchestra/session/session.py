@@ -15,13 +15,13 @@ from orchestra.connection.timers import Timer
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import JSON, Codec
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
+from orchestra.dialects.centrifuge.encodings import Framing
 from orchestra.dialects.centrifuge.refusals import DisconnectError, told_of
 from orchestra.dialects.centrifuge.schema import Push, Refresh, Reply
 from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.session.commands import time_left
-from orchestra.session.encodings import Frame
 from orchestra.session.pings import Pings
 from orchestra.session.queue import CommandQueue
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
@@ -51,7 +51,7 @@ class Session(Client):
     codec: Codec = JSON
     """How commands and replies are written."""
 
-    frame: Frame
+    frame: Framing
     """How replies are put into what is written."""
 
     remote = ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestra.dialects.centrifuge import codes
+from orchestra.dialects.centrifuge.content import raw
+from orchestra.dialects.centrifuge.encodings import MoveEncoding, PublicationEncoding
 from orchestra.dialects.centrifuge.refusals import CommandError
 from orchestra.dialects.centrifuge.schema import (
     Publication,
@@ -79,9 +79,7 @@ def subscribe_to(session: Session, channel: str, grant: Grant, wishes: Wishes) -
     factory.entrance.check_channel(channel, settings)
     keep = settings.retention or hub.retention
     may_recover = wishes.is_servers or session.grant.allows(HISTORY, channel)
-    is_recoverable = bool(
-        wishes.is_recoverable and may_recover and min(keep.messages, keep.bytes, keep.age)
-    )
+    is_recoverable = wishes.is_recoverable and may_recover and keep.keeps_anything
     wants_past = is_recoverable and wishes.since is not None
     since = _place(hub, channel, wishes.since) if wants_past and wishes.since else None
     # Of a channel that there is not nothing has been missed by whoever comes with nothing.
@@ -95,12 +93,12 @@ def subscribe_to(session: Session, channel: str, grant: Grant, wishes: Wishes) -
     encodings = factory.encodings
     may_watch = wishes.is_servers or session.grant.allows(PRESENCE, channel)
     if wishes.wants_moves and may_watch:  # its own coming, too
-        moves = encodings.moves(channel, session.codec, session.frame)
+        moves = encodings.get(MoveEncoding, channel, session.codec, session.frame)
         subscription.watch(hub.attach_watcher(channel, Watcher(session), moves))
     subscription.subscriber = hub.attach(
         channel,
         subscription,
-        encodings.publications(channel, session.codec, session.frame),
+        encodings.get(PublicationEncoding, channel, session.codec, session.frame),
         since=since,
         member=hub.member(session.client_id, session.identity, session.grant.info),
     )
@@ -142,13 +140,8 @@ def subscribe_unasked(
     )
     result = subscribe_to(session, wanted.channel, session.grant, wishes)
     if wanted.data is not None:
-        return replace(result, data=json_of(wanted.data))
+        return replace(result, data=raw(wanted.data))
     return result
-
-
-def json_of(value: Any) -> Raw:
-    """A value of an application's as data."""
-    return Raw(json.dumps(value, separators=(",", ":")).encode())
 
 
 def as_push(result: SubscribeResult) -> Subscribe:

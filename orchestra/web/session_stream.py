@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -15,11 +14,12 @@ from twisted.python.failure import Failure
 from orchestra.connection.close_codes import Close
 from orchestra.dialects import event_stream
 from orchestra.dialects.centrifuge.codes import Disconnect, Error, disconnect_of
-from orchestra.dialects.centrifuge.schema import Command, Connect, ConnectRequest, Push, Reply
+from orchestra.dialects.centrifuge.encodings import Framing
+from orchestra.dialects.centrifuge.protobuf import protobuf_codec
+from orchestra.dialects.centrifuge.schema import Command, ConnectRequest, Push, Reply
 from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.reconnecting import reconnect_delay
 from orchestra.refusal import RefusedError
-from orchestra.session.encodings import Frame, protobuf_codec
 from orchestra.session.session import Session
 from orchestra.web.stream import StreamClient, stream_headers
 
@@ -165,7 +165,7 @@ class HttpStream(EmulatedStream):
 
     connection_kind = ConnectionKind.HTTP_STREAM
     content_type = "application/x-ndjson"
-    frame: Frame = staticmethod(lines)
+    frame: Framing = staticmethod(lines)
 
     def speak_protobuf(self) -> None:
         """Speak protobuf.
@@ -182,7 +182,7 @@ class SseStream(EmulatedStream):
 
     connection_kind = ConnectionKind.SSE
     content_type = event_stream.CONTENT_TYPE
-    frame: Frame = staticmethod(events)
+    frame: Framing = staticmethod(events)
 
 
 class UniSseStream(SessionStream):
@@ -193,7 +193,7 @@ class UniSseStream(SessionStream):
 
     connection_kind = ConnectionKind.UNI_SSE
     content_type = event_stream.CONTENT_TYPE
-    frame: Frame = staticmethod(push_events)
+    frame: Framing = staticmethod(push_events)
     retries = True
     can_answer = False
 
@@ -203,7 +203,7 @@ class UniSseStream(SessionStream):
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell how the connection begins, as a push."""
-        self.push(Push(connect=Connect(**asdict(result))))
+        self.push(Push(connect=result))
 
     def answer_with_error(self, command: int, error: Error) -> None:
         """End the stream, which is of no use."""

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 from twisted.web.server import NOT_DONE_YET, Request
 
 from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec, read_json
+from orchestra.dialects.centrifuge.protobuf import protobuf_codec
 from orchestra.dialects.centrifuge.schema import ConnectRequest
 from orchestra.refusal import RefusedError
-from orchestra.session.encodings import protobuf_codec
 from orchestra.web.answers import let_page_ask, page_headers, refuse
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.session_stream import (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from autobahn.websocket.types import ConnectionRequest
 
 from orchestra.dialects.centrifuge.codec import Codec
+from orchestra.dialects.centrifuge.encodings import Framing
+from orchestra.dialects.centrifuge.protobuf import protobuf_codec
 from orchestra.message import Content
 from orchestra.observe.activity import ConnectionKind
-from orchestra.session.encodings import Frame, protobuf_codec
 from orchestra.session.session import Session
 from orchestra.websocket.connection import WebSocketClient
 from orchestra.websocket.deflate import Deflater, readable_offers
@@ -86,22 +88,13 @@ class CentrifugeProtocol(Session, WebSocketClient):
         IntakeProtocol.resume_reading(self)
 
 
-def framing(codec: Codec, window_bits: int = 0) -> Frame:
+@cache
+def framing(codec: Codec, window_bits: int) -> Framing:
     """How replies become a WebSocket message.
 
     :param window_bits: of the compression that was agreed on; 0 for none.
     :returns: the same for the same.
     """
-    key = codec.name, window_bits
-    if key not in _framings:
-        _framings[key] = _framing(codec, window_bits)
-    return _framings[key]
-
-
-_framings: dict[tuple[str, int], Frame] = {}
-
-
-def _framing(codec: Codec, window_bits: int) -> Frame:
     is_binary, join = codec.is_binary, codec.join
     deflater = Deflater(window_bits) if window_bits else None
 

@@ -16,13 +16,13 @@ from orchestra.websocket.centrifuge import framing
 from orchestra.websocket.reader import read_burst
 
 CLIENT = "0123456789abcdef"
-REPLIES = framing(JSON)([b'{"id":%d,"publish":{}}' % n for n in range(100, 116)])
+REPLIES = framing(JSON, 0)([b'{"id":%d,"publish":{}}' % n for n in range(100, 116)])
 
 
 def frame_of(offsets: range, data: bytes = b'{"by":"A"}') -> bytes:
     """What the server sends with the messages at some offsets."""
     entries = [(data, False, CLIENT, 0.0) for _ in offsets]
-    return framing(JSON)(JSON.publications(CHANNEL, entries, offsets))
+    return framing(JSON, 0)(JSON.publications(CHANNEL, entries, offsets))
 
 
 def first_heard() -> Heard:

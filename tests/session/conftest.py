@@ -42,10 +42,9 @@ def serve(clock: Clock, log: list[LogEvent]) -> Iterator[Serve]:
     left = [call for call in clock.getDelayedCalls() if call.active()]
     assert left == []
     for factory in factories:
-        if factory.encodings._publications or factory.encodings._moves:
+        if factory.encodings._known:
             gc.collect()
-        assert not factory.encodings._publications
-        assert not factory.encodings._moves
+        assert not factory.encodings._known
 
 
 @pytest.fixture

@@ -423,6 +423,20 @@ def test_calls(serve: Serve, log: list[LogEvent]) -> None:
     log.clear()
 
 
+@pytest.mark.parametrize("value", [b"hi", {"a": b"hi"}, float("nan"), {1, 2}])
+def test_an_answer_is_a_value_of_json(serve: Serve, log: list[LogEvent], value: Any) -> None:
+    """Anything else is a mistake in the application, and not silently taken for something."""
+    sdk = SDK(serve(rpc={"answer": lambda caller, data: value}))
+    error = {"code": 100, "message": "internal server error", "temporary": True}
+    assert sdk.ask("rpc", method="answer") == error
+    assert len(named(log, "failed")) == 1
+    assert [event["log_failure"].type for event in log if "log_failure" in event] in (
+        [TypeError],
+        [ValueError],
+    )
+    log.clear()
+
+
 def test_calls_are_answered_at_the_same_time(serve: Serve) -> None:
     """Up to 16 of them: what comes after that waits, and goes on as they are answered."""
     waiting: list[Deferred[Any]] = []

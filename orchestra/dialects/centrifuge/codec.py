@@ -5,8 +5,9 @@ Commands, replies and pushes in JSON are objects on a line each.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
@@ -18,7 +19,7 @@ from orchestra.dialects.centrifuge.content import (
     all_json,
     content_of_json,
     info_of,
-    json_of,
+    message_json,
     one_line,
     publisher_info,
 )
@@ -48,7 +49,7 @@ TOO_MANY = f"a frame may have at most {MAX_COMMANDS} commands"
 Asked = TypeVar("Asked")
 
 
-class Codec(Protocol):
+class Codec(ABC):
     """How commands are read, and replies written. It knows nothing of connections."""
 
     name: str
@@ -57,15 +58,14 @@ class Codec(Protocol):
     is_binary: bool
     """Whether its WebSocket frames are binary."""
 
-    ping: bytes
-    """A whole frame with an empty reply."""
-
+    @abstractmethod
     def decode(self, frame: bytes) -> list[Command]:
         """Read the commands of a frame.
 
         :raises BadCommandError: if it is malformed, or there are too many.
         """
 
+    @abstractmethod
     def emulated(self, body: bytes) -> tuple[str, bytes]:
         """Read a request that brings the commands of a session elsewhere.
 
@@ -73,15 +73,18 @@ class Codec(Protocol):
         :raises BadCommandError: if it is malformed.
         """
 
+    @abstractmethod
     def encode(self, reply: Reply) -> bytes:
         """Write a reply. To be a frame it has to be joined, even if it is alone."""
 
+    @abstractmethod
     def published(self, command: int) -> bytes:
         """Write the reply to a command to publish. It is the fast way.
 
         :param command: its id.
         """
 
+    @abstractmethod
     def publications(
         self, channel: str, entries: Sequence[Entry], offsets: Sequence[int]
     ) -> list[bytes]:
@@ -89,28 +92,38 @@ class Codec(Protocol):
 
     def publication(self, entry: Entry, offset: int) -> Publication:
         """A message of a channel, for a result."""
+        payload, is_binary, publisher, _ = entry
+        info = None if publisher is None else publisher_info(publisher)
+        return Publication(Raw(self.data(payload, is_binary)), info, offset)
 
     def moves(self, channel: str, entries: Sequence[Entry]) -> list[bytes]:
         """Who came to a channel and left, as replies with pushes, one each.
 
         :param entries: of the log of moves, which :meth:`orchestra.Hub.watch` is for.
         """
+        return [self.encode(_push_of(channel, entry)) for entry in entries]
 
+    @abstractmethod
+    def data(self, payload: bytes, is_binary: bool) -> bytes:
+        """A message as the data of a publication.
+
+        :param payload: of the message; UTF-8 unless it is binary.
+        """
+
+    @abstractmethod
     def content(self, data: Raw) -> Content:
         """What published data is as a message.
 
         :raises BadCommandError: if it cannot be one.
         """
 
+    @abstractmethod
     def join(self, replies: Sequence[bytes]) -> bytes:
         """What a frame with these replies has."""
 
 
-def push_of(channel: str, entry: Entry) -> Reply:
-    """Who came to a channel, or left it, as a reply with a push.
-
-    :param entry: of the log of moves.
-    """
+def _push_of(channel: str, entry: Entry) -> Reply:
+    # Who came to a channel, or left it: an entry of the log of moves.
     member, joined = Move.decoded(entry[0])
     info = info_of(member.client, member.identity, member.info)
     if joined:
@@ -147,12 +160,11 @@ def read_json(body: bytes, kind: type[Asked]) -> Asked:
         raise _explained(error) from None
 
 
-class JSONCodec:
+class JSONCodec(Codec):
     """The protocol in JSON."""
 
     name = "json"
     is_binary = False
-    ping = b"{}"
 
     def __init__(self) -> None:
         decoder = Decoder(Command)
@@ -205,7 +217,7 @@ class JSONCodec:
         last: str | None = None
         after = _AFTER
         for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
-            data = payload if are_json else json_of(payload, is_binary)
+            data = payload if are_json else message_json(payload, is_binary)
             if publisher is not last:  # often several come from the same one
                 after = _AFTER if publisher is None else info(publisher)
                 last = publisher
@@ -215,15 +227,9 @@ class JSONCodec:
     def _after(self, info: ClientInfo) -> bytes:
         return b',"info":%b%b' % (self._encode(info), _AFTER)
 
-    def publication(self, entry: Entry, offset: int) -> Publication:
-        """A message with its JSON."""
-        payload, is_binary, publisher, _ = entry
-        info = None if publisher is None else publisher_info(publisher)
-        return Publication(Raw(json_of(payload, is_binary)), info, offset)
-
-    def moves(self, channel: str, entries: Sequence[Entry]) -> list[bytes]:
-        """The moves as replies."""
-        return [self.encode(push_of(channel, entry)) for entry in entries]
+    def data(self, payload: bytes, is_binary: bool) -> bytes:
+        """The JSON that the message is, or that tells it."""
+        return message_json(payload, is_binary)
 
     def content(self, data: Raw) -> Content:
         """The message that JSON is."""

@@ -35,7 +35,6 @@ LIMIT_EXCEEDED = Error(106, "limit exceeded")
 BAD_REQUEST = Error(107, "bad request")
 NOT_AVAILABLE = Error(108, "not available")
 TOKEN_EXPIRED = Error(109, "token expired")
-EXPIRED = Error(110, "expired")
 TOO_MANY_REQUESTS = Error(111, "too many requests", True)
 UNRECOVERABLE_POSITION = Error(112, "unrecoverable position")
 
@@ -54,33 +53,28 @@ class Disconnect(Struct, frozen=True, gc=False):
     """In words, for people; in UTF-8 123 bytes at the most, so that a close frame has room."""
 
 
-CONNECTION_CLOSED = Disconnect(3000, "connection closed")
 SHUTDOWN = Disconnect(3001, "shutdown")
 SERVER_ERROR = Disconnect(3004, "internal server error")
 CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
-SUBSCRIPTION_EXPIRED = Disconnect(3006, "subscription expired")
 SLOW = Disconnect(3008, "slow")
-WRITE_ERROR = Disconnect(3009, "write error")
 INSUFFICIENT_STATE = Disconnect(3010, "insufficient state")
-FORCE_RECONNECT = Disconnect(3011, "force reconnect")
 NO_PONG = Disconnect(3012, "no pong")
 TOO_MANY_COMMANDS = Disconnect(3013, "too many requests")
 INVALID_TOKEN = Disconnect(3500, "invalid token")
 BAD_FRAME = Disconnect(3501, "bad request")
 STALE = Disconnect(3502, "stale")
 FORCE_NO_RECONNECT = Disconnect(3503, "force disconnect")
-CONNECTION_LIMIT = Disconnect(3504, "connection limit")
-CHANNEL_LIMIT = Disconnect(3505, "channel limit")
-INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
 CONNECTION_DENIED = Disconnect(3507, "permission denied")
 CONNECTION_NOT_AVAILABLE = Disconnect(3508, "not available")
-TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
 
+CLOSE_CODES = frozenset(
+    (3000, 3001, *range(3004, 3007), *range(3008, 3014), *range(3500, 3510)),
+)
+"""Those of all disconnects that the protocol knows. Some of them only an application asks for."""
 
 _ENDED_BY = {
     PERMISSION_DENIED.code: CONNECTION_DENIED,
     TOKEN_EXPIRED.code: CONNECTION_EXPIRED,
-    EXPIRED.code: CONNECTION_EXPIRED,
     TOO_MANY_REQUESTS.code: TOO_MANY_COMMANDS,
 }
 

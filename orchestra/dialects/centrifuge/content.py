@@ -7,9 +7,9 @@ it was.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from json import JSONEncoder
 from typing import Any, Generic, TypeVar
 
 from msgspec import DecodeError, Raw
@@ -29,7 +29,10 @@ T = TypeVar("T")
 _decode = Decoder(Raw).decode
 _decode_list = Decoder(list[Raw]).decode
 _decode_string = Decoder(str).decode
+_decode_value = Decoder().decode
 _encode = Encoder().encode
+# It writes ASCII, in which even halves of surrogate pairs have a way to be said.
+_encode_value = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 # What JSON begins and ends with. Most text that is none is known by that, without an exception.
 _FIRST = frozenset(b'{["-0123456789 \t\r\n')
@@ -75,7 +78,7 @@ def all_json(entries: Sequence[Entry]) -> bool:
     return list(map(len, found)) == list(map(len, payloads))
 
 
-def json_of(payload: bytes, is_binary: bool) -> bytes:
+def message_json(payload: bytes, is_binary: bool) -> bytes:
     """A message as JSON on one line.
 
     :param payload: of the message; UTF-8 unless it is binary.
@@ -123,6 +126,26 @@ def content_of_json(data: bytes, exact: bool = False) -> Content:
     return text, False
 
 
+def raw(value: Any) -> Raw:
+    """A value of an application's as data.
+
+    :param value: what JSON has a word for.
+    :raises TypeError: if it has something else in it, bytes for example.
+    :raises ValueError: if it has infinity, NaN or itself in it.
+    """
+    return Raw(_encode_value(value).encode())
+
+
+def value_of(data: Raw | None) -> Any:
+    """What a client has sent as a value of JSON; bytes, if it is none."""
+    if data is None:
+        return None
+    try:
+        return _decode_value(data)
+    except (DecodeError, RecursionError, UnicodeDecodeError):
+        return bytes(data)
+
+
 def info_of(client: str, identity: str | None, info: Any) -> ClientInfo:
     """What clients are told of one of them.
 
@@ -134,7 +157,7 @@ def info_of(client: str, identity: str | None, info: Any) -> ClientInfo:
         # An identity of an application's may be no Unicode, and these must be.
         user="" if identity is None else identity.encode("utf-8", "replace").decode(),
         client=client,
-        conn_info=None if info is None else Raw(json.dumps(info, separators=(",", ":")).encode()),
+        conn_info=None if info is None else raw(info),
     )
 
 

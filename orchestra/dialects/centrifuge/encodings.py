@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from zope.interface import implementer
 
@@ -10,19 +11,27 @@ from orchestra.dialects.centrifuge.codec import Codec
 from orchestra.interfaces import IEncoding
 from orchestra.message import Entry
 
+Framing: TypeAlias = Callable[[list[bytes]], bytes]
+"""Puts whole replies into what is written: WebSocket frames, lines or events. It is the object
+that counts: those who share it share what is encoded."""
 
-@implementer(IEncoding)
-class PublicationEncoding:
-    """Messages as pushes with a publication each."""
 
-    def __init__(self, channel: str, codec: Codec, frame: Callable[[list[bytes]], bytes]) -> None:
+class PushEncoding:
+    """What there is in a channel, as pushes; which ones, its subclasses say."""
+
+    def __init__(self, channel: str, codec: Codec, frame: Framing) -> None:
         """
         :param channel: what the clients know it by.
-        :param frame: makes of replies what is written: WebSocket frames, lines or events.
+        :param frame: makes of the pushes what is written.
         """
         self._channel = channel
         self._codec = codec
         self._frame = frame
+
+
+@implementer(IEncoding)
+class PublicationEncoding(PushEncoding):
+    """Messages as pushes with a publication each."""
 
     def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> bytes:
         """The messages' pushes, one after the other."""
@@ -30,17 +39,8 @@ class PublicationEncoding:
 
 
 @implementer(IEncoding)
-class MoveEncoding:
+class MoveEncoding(PushEncoding):
     """Who came and left, as pushes ``join`` and ``leave``."""
-
-    def __init__(self, channel: str, codec: Codec, frame: Callable[[list[bytes]], bytes]) -> None:
-        """
-        :param channel: what the clients know it by.
-        :param frame: makes of replies what is written: WebSocket frames, lines or events.
-        """
-        self._channel = channel
-        self._codec = codec
-        self._frame = frame
 
     def encode(self, entries: Sequence[Entry], offsets: Sequence[int], epoch: str) -> bytes:
         """The moves' pushes, one after the other."""

@@ -14,23 +14,22 @@ from typing import Any
 
 from msgspec import Raw, Struct, ValidationError, convert
 
-from orchestra.dialects.centrifuge.codec import MAX_COMMANDS, TOO_MANY, push_of
+from orchestra.dialects.centrifuge.codec import MAX_COMMANDS, TOO_MANY, Codec
 from orchestra.dialects.centrifuge.content import (
     Publishers,
     content_of_json,
     is_json,
     json_string,
-    publisher_info,
 )
 from orchestra.dialects.centrifuge.schema import (
     BadCommandError,
     ClientInfo,
     Command,
-    Publication,
     PublishResult,
     Reply,
 )
 from orchestra.message import Content, Entry
+from orchestra.refusal import RefusedError
 
 _PONG = Command()
 _PUBLISHED = PublishResult()
@@ -49,12 +48,22 @@ def load() -> ProtobufCodec | None:
     return ProtobufCodec(schema, import_module("google.protobuf.message").DecodeError)
 
 
-class ProtobufCodec:
+def protobuf_codec() -> Codec:
+    """The codec for those who speak protobuf.
+
+    :raises RefusedError: if that is not installed.
+    """
+    codec = load()
+    if codec is None:
+        raise RefusedError(400, "this server speaks the protocol in JSON only, not in protobuf")
+    return codec
+
+
+class ProtobufCodec(Codec):
     """The protocol in protobuf."""
 
     name = "protobuf"
     is_binary = True
-    ping = b"\0"
 
     def __init__(self, schema: Any, malformed: type[Exception]) -> None:
         """
@@ -110,10 +119,10 @@ class ProtobufCodec:
         reply = self._schema.Reply()
         reply.push.channel = channel
         publication = reply.push.pub
-        info = self._publishers.info
+        info, data = self._publishers.info, self.data
         replies: list[bytes] = []
         for (payload, is_binary, publisher, _), offset in zip(entries, offsets, strict=True):
-            publication.data = _data(payload, is_binary)
+            publication.data = data(payload, is_binary)
             publication.offset = offset
             if publisher is None:
                 publication.ClearField("info")
@@ -122,15 +131,9 @@ class ProtobufCodec:
             replies.append(reply.SerializeToString())
         return replies
 
-    def publication(self, entry: Entry, offset: int) -> Publication:
-        """A message with its bytes."""
-        payload, is_binary, publisher, _ = entry
-        info = None if publisher is None else publisher_info(publisher)
-        return Publication(Raw(_data(payload, is_binary)), info, offset)
-
-    def moves(self, channel: str, entries: Sequence[Entry]) -> list[bytes]:
-        """The moves as replies."""
-        return [self.encode(push_of(channel, entry)) for entry in entries]
+    def data(self, payload: bytes, is_binary: bool) -> bytes:
+        """The bytes of the message; text that is no JSON is a JSON string."""
+        return payload if is_binary or is_json(payload) else json_string(payload)
 
     def content(self, data: Raw) -> Content:
         """The message that JSON is; anything else is binary data."""
@@ -151,10 +154,6 @@ class ProtobufCodec:
 
     def _client_info(self, info: ClientInfo) -> Any:
         return _write(info, self._schema.ClientInfo())
-
-
-def _data(payload: bytes, is_binary: bool) -> bytes:
-    return payload if is_binary or is_json(payload) else json_string(payload)
 
 
 def _read(message: Any) -> dict[str, Any]:

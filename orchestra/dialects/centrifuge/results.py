@@ -58,7 +58,7 @@ def history_result(
         messages = messages[:most]
     sizes = accumulate(len(message.payload) for message in messages)
     messages = messages[: 1 + sum(1 for taken in sizes if taken < size)]
-    publications = [codec.publication(m[1:-1], m.offset) for m in messages]
+    publications = [codec.publication(m.entry, m.offset) for m in messages]
     return HistoryResult(publications=publications, epoch=position.epoch, offset=position.offset)
 
 

@@ -53,7 +53,6 @@ class SubscribeRequest(_Spoken, frozen=True):
     recover: bool = False
     epoch: str = ""
     offset: Offset = 0
-    data: Data = None
     positioned: bool = False
     recoverable: bool = False
     join_leave: bool = False
@@ -76,6 +75,8 @@ class ConnectRequest(_Spoken, frozen=True):
     """The positions in those channels that the server has subscribed the client to before."""
 
     name: str = ""
+    """What it is. SDKs say it, and it is used for nothing, like the version."""
+
     version: str = ""
 
 
@@ -190,7 +191,6 @@ class ClientInfo(_Spoken, frozen=True):
     user: str = ""
     client: str = ""
     conn_info: Data = None
-    chan_info: Data = None
 
 
 class Publication(_Spoken, frozen=True):
@@ -226,12 +226,10 @@ class ConnectResult(_Spoken, frozen=True):
     """How a connection begins."""
 
     client: str = ""
-    version: str = ""
     expires: bool = False
     ttl: int = 0
     """After how many seconds it expires."""
 
-    data: Data = None
     subs: dict[str, SubscribeResult] = {}
     ping: int = 0
     """Every how many seconds the server sends a ping."""
@@ -286,7 +284,6 @@ class RefreshResult(_Spoken, frozen=True):
     """Until when the connection holds."""
 
     client: str = ""
-    version: str = ""
     expires: bool = False
     ttl: int = 0
 
@@ -313,12 +310,6 @@ class Leave(_Spoken, frozen=True):
     info: ClientInfo
 
 
-class Message(_Spoken, frozen=True):
-    """Something of the application's that belongs to no channel."""
-
-    data: Raw
-
-
 class Subscribe(_Spoken, frozen=True):
     """The server has subscribed the client."""
 
@@ -327,21 +318,6 @@ class Subscribe(_Spoken, frozen=True):
     offset: int = 0
     positioned: bool = False
     data: Data = None
-
-
-class Connect(_Spoken, frozen=True):
-    """How a connection begins whose client cannot ask for it."""
-
-    client: str = ""
-    version: str = ""
-    data: Data = None
-    subs: dict[str, SubscribeResult] = {}
-    expires: bool = False
-    ttl: int = 0
-    ping: int = 0
-    pong: bool = False
-    session: str = ""
-    node: str = ""
 
 
 class Refresh(_Spoken, frozen=True):
@@ -359,9 +335,10 @@ class Push(_Spoken, frozen=True):
     join: Join | None = None
     leave: Leave | None = None
     unsubscribe: Unsubscribed | None = None
-    message: Message | None = None
     subscribe: Subscribe | None = None
-    connect: Connect | None = None
+    connect: ConnectResult | None = None
+    """For a client that cannot ask for it."""
+
     disconnect: Disconnect | None = None
     refresh: Refresh | None = None
 

@@ -49,6 +49,13 @@ def test_codes_are_in_their_ranges() -> None:
         assert all(first <= code <= last for code in found)
 
 
+def test_the_codes_of_all_disconnects_are_known() -> None:
+    """Those that the server has no use for are among them, and no others."""
+    used = {value.code for value in vars(codes).values() if isinstance(value, Disconnect)}
+    assert used < codes.CLOSE_CODES
+    assert not codes.CLOSE_CODES & {3002, 3003, 3007, 3014, 3499, 3510}
+
+
 def test_reasons_fit_into_a_close_frame() -> None:
     """It has room for 123 bytes."""
     reasons = [v.reason for v in vars(codes).values() if isinstance(v, Disconnect)]
@@ -60,7 +67,6 @@ def test_what_would_be_an_error_ends_a_connection_without_commands() -> None:
     for error, code in [
         (codes.PERMISSION_DENIED, 3507),
         (codes.TOKEN_EXPIRED, 3005),
-        (codes.EXPIRED, 3005),
         (codes.TOO_MANY_REQUESTS, 3013),
         (codes.INTERNAL, 3004),
         (codes.BAD_REQUEST, 3004),

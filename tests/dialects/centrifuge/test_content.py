@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from orchestra.dialects.centrifuge.content import (
     KNOWN,
@@ -15,12 +17,14 @@ from orchestra.dialects.centrifuge.content import (
     content_of_json,
     info_of,
     is_json,
-    json_of,
+    message_json,
     publisher_info,
+    raw,
+    value_of,
 )
 from orchestra.dialects.centrifuge.schema import BadCommandError, ClientInfo
 from orchestra.message import Publisher
-from tests.dialects.centrifuge.values import TEXTS, json_texts, strict
+from tests.dialects.centrifuge.values import TEXTS, VALUES, json_texts, strict
 
 # What looks like JSON more often than any text does.
 NEARLY = st.text(st.sampled_from('{}[]",:0123456789.eE+-tfn \n\r\t\\u"dD8trueals'), max_size=12)
@@ -49,7 +53,7 @@ NEARLY = st.text(st.sampled_from('{}[]",:0123456789.eE+-tfn \n\r\t\\u"dD8trueals
 @example('{"a":\r\n[1,\n2]}')
 def test_text_is_heard_as_the_json_it_is_or_as_a_string(text: str) -> None:
     """In either case it is JSON, on one line."""
-    heard = json_of(text.encode(), False)
+    heard = message_json(text.encode(), False)
     assert b"\n" not in heard
     assert b"\r" not in heard
     try:
@@ -62,7 +66,7 @@ def test_text_is_heard_as_the_json_it_is_or_as_a_string(text: str) -> None:
 @given(st.binary())
 def test_binary_data_is_heard_as_base64(data: bytes) -> None:
     """It is an object with one member."""
-    ((key, value),) = strict(json_of(data, True)).items()
+    ((key, value),) = strict(message_json(data, True)).items()
     assert (key, b64decode(value, validate=True)) == ("b64", data)
 
 
@@ -79,7 +83,7 @@ def test_binary_data_is_heard_as_base64(data: bytes) -> None:
 def test_what_is_published_comes_back(text: bytes) -> None:
     """It is the same value; and if it is no string, the same text but for ends of lines."""
     payload, is_binary = content_of_json(text)
-    back = json_of(payload, is_binary)
+    back = message_json(payload, is_binary)
     assert not is_binary
     assert strict(back) == strict(text)
     assert type(strict(back)) is type(strict(text))
@@ -116,7 +120,7 @@ def test_a_string_is_its_bare_text_unless_that_says_something_else(
 def test_what_has_to_comes_back_to_the_byte(text: bytes) -> None:
     """A string with escapes that need not be there stays as it was written."""
     payload, _ = content_of_json(text, exact=True)
-    assert (payload if is_json(payload) else json_of(payload, False)) == text
+    assert (payload if is_json(payload) else message_json(payload, False)) == text
 
 
 @pytest.mark.parametrize("data", [b'"\xff"', b'{"a":"\xed\xa0\x80"}', b'["\xc0\x80"]'])
@@ -142,6 +146,36 @@ def test_an_identity_that_is_no_unicode_can_be_told() -> None:
     assert info.user == "a?"
     assert info.conn_info is not None
     assert json.loads(bytes(info.conn_info)) == "\ud800"
+
+
+@given(VALUES)
+@example("\ud800")
+def test_what_an_application_says_is_json(value: Any) -> None:
+    """Whatever JSON it is, with strings that are no Unicode among it, on one line."""
+    written = bytes(raw(value))
+    assert written.isascii()
+    assert b"\n" not in written
+    assert json.loads(written) == value
+
+
+@pytest.mark.parametrize("value", [b"hi", [b"hi"], {1}, object(), float("nan"), float("inf")])
+def test_what_is_no_json_is_no_data(value: Any) -> None:
+    """It is not taken for something else."""
+    with pytest.raises((TypeError, ValueError)):
+        raw(value)
+
+
+@given(json_texts())
+def test_what_a_client_says_is_a_value(text: bytes) -> None:
+    """As the application gets it."""
+    assert value_of(Raw(text)) == strict(text)
+
+
+@pytest.mark.parametrize("data", [b"", b"hi", b'"\xff"', b"[" * 100_000])
+def test_what_a_client_says_may_be_any_bytes(data: bytes) -> None:
+    """In protobuf; or nothing."""
+    assert value_of(Raw(data)) == data
+    assert value_of(None) is None
 
 
 def test_what_is_written_of_a_publisher_is_made_once() -> None:

@@ -141,11 +141,12 @@ def test_replies_are_written_each_behind_its_length() -> None:
         Reply(3, INTERNAL),
         Reply(4, presence=PresenceResult({"c": ClientInfo(client="c")})),
         Reply(push=Push("x" * 200_000, unsubscribe=UNSUBSCRIBED_BY_SERVER)),
+        Reply(),
     ]
     frame = PROTOBUF.join([PROTOBUF.encode(reply) for reply in replies])
     info = {"user": "ann", "client": "c", "conn_info": "e30="}
     found = {"data": "/w==", "info": info, "offset": "2"}
-    assert read(frame + PROTOBUF.ping) == [
+    assert read(frame) == [
         {"id": 1, "connect": {"client": "c", "subs": {"a": {"publications": [found]}}}},
         {"id": 2, "publish": {}},
         {"id": 3, "error": {"code": 100, "message": "internal server error", "temporary": True}},
