@@ -45,10 +45,14 @@ class Turns:
         self._waiting: deque[Client] = deque()
         self._is_due = False
 
-    def wait(self, client: Client) -> None:
-        """Queue a client that is not in the queue."""
+    def wait(self, client: Client, spent: float = 0.0) -> None:
+        """Queue a client that is not in the queue.
+
+        :param spent: how many seconds its work has just taken out of turn; if that is too many,
+            the queue rests first.
+        """
         self._waiting.append(client)
-        self._plan(0.0)
+        self._plan(REST * spent if spent > COSTLY else 0.0)
 
     def _plan(self, rest: float) -> None:
         if self._waiting and not self._is_due:

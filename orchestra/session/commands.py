@@ -151,6 +151,7 @@ async def subscribe(session: Session, request: SubscribeRequest) -> SubscribeRes
     if request.tf is not None:
         raise RefusedError(400, "messages have no tags that could be filtered by")
     check_subscription(session, channel)
+    check_new(session, channel)
     access, wishes = session.factory.access, Wishes.of(request)
     if not request.token:
         session.grant.check(SUBSCRIBE, channel)
@@ -287,6 +288,18 @@ def channel_of(name: str) -> str:
         if error.status == 404:
             raise CommandError(codes.UNKNOWN_CHANNEL) from None
         raise
+
+
+def check_new(session: Session, channel: str) -> None:
+    """Make sure that a client may bring a channel into being, if there is none of the name.
+
+    :raises RefusedError: if it has brought too many.
+    """
+    factory = session.factory
+    if factory.hub.position(channel) is None and not session.new_channels.take(
+        1, factory.reactor.seconds()
+    ):
+        raise RefusedError(429, "too many new channels")
 
 
 def caller_of(session: Session) -> Caller:

@@ -11,7 +11,7 @@ from orchestra.dialects.centrifuge.schema import Command, PublishRequest, Publis
 from orchestra.message import Content
 from orchestra.policy.grants import PUBLISH
 from orchestra.refusal import RefusedError
-from orchestra.session.commands import channel_of, settled
+from orchestra.session.commands import channel_of, check_new, settled
 from orchestra.settings import ChannelSettings
 
 if TYPE_CHECKING:
@@ -87,9 +87,11 @@ def check_publisher(session: Session, channel: str) -> ChannelSettings:
     :returns: what holds for its messages there; see :func:`check_message`.
     """
     factory = session.factory
-    if channel not in session.subscriptions:
-        channel_of(channel)
-    session.grant.check(PUBLISH, channel)
+    if channel in session.subscriptions:
+        session.grant.check(PUBLISH, channel)
+    else:
+        session.grant.check(PUBLISH, channel_of(channel))
+        check_new(session, channel)
     settings = factory.settings(channel)
     if settings is not factory.defaults:
         check_address(factory, session.remote, settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
-from orchestra.connection.turns import SLICE
+from orchestra.connection.turns import COSTLY, SLICE
 from orchestra.dialects.centrifuge import codes
 from orchestra.dialects.centrifuge.codec import BadCommandError
 from orchestra.dialects.centrifuge.schema import Command
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MUCH = 64 * 1024
 """How many bytes of replies are collected before they are sent."""
+
+MAX_BEGINNING = 64 * 1024
+"""How many bytes of commands are read at once before the client is let in: what is in them takes
+time, and nobody knows who it is."""
 
 MAX_CALLS = 16
 """How many calls of a client are answered at a time."""
@@ -97,13 +101,16 @@ class CommandQueue:
         session.pings.heard()
         if session.is_leaving:
             return
+        started = session.factory.turns.seconds()
         bad = None
         try:
+            if not session.is_connected and sum(map(len, frames)) > MAX_BEGINNING:
+                raise BadCommandError(f"until it is connected, {MAX_BEGINNING} bytes at the most")
             for frame in frames:
                 self._commands.extend(session.codec.decode(frame))
         except BadCommandError as error:
             bad = replace(codes.BAD_FRAME, reason=str(error))
-        self.work()
+        self.work(started)
         if bad is not None:
             session.disconnect(bad)
 
@@ -137,14 +144,22 @@ class CommandQueue:
         self._has_turn = False
         self.work()
 
-    def work(self) -> None:
-        """Perform the commands that wait, as far as they may be and there is time."""
+    def work(self, started: float = 0.0) -> None:
+        """Perform the commands that wait, as far as they may be and there is time.
+
+        :param started: when what belongs to this work has begun, by the reactor's clock; now, by
+            default.
+        """
         session, waiting = self._session, self._commands
-        if self.is_working or self._has_turn or session.is_gone:
+        if self.is_working or session.is_gone:
+            return
+        if self._has_turn:
+            self._wait(bool(waiting))
             return
         self.is_working = True
-        ends = 0.0
         turns = session.factory.turns
+        started = started or turns.seconds()
+        ends = started + SLICE
         try:
             while waiting and self._awaited is None and not self._must_wait:
                 command = waiting[0]
@@ -156,10 +171,11 @@ class CommandQueue:
                 if session.unsent > MUCH:
                     session.flush()
                 now = turns.seconds()
-                ends = ends or now + SLICE
-                if now >= ends and waiting:
+                # What comes next waits as well, if that has taken so long that the others need
+                # a rest.
+                if (now >= ends and waiting) or now - started > COSTLY:
                     self._has_turn = True
-                    turns.wait(self)
+                    turns.wait(self, now - started)
                     break
             session.flush()
         finally:

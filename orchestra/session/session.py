@@ -18,7 +18,7 @@ from orchestra.dialects.centrifuge.codes import Disconnect, Error, Unsubscribed
 from orchestra.dialects.centrifuge.encodings import Framing
 from orchestra.dialects.centrifuge.refusals import DisconnectError, told_of
 from orchestra.dialects.centrifuge.schema import Push, Refresh, Reply
-from orchestra.policy.grants import SUBSCRIBE, Grant, ServerSubscription
+from orchestra.policy.grants import PRESENCE, SUBSCRIBE, Grant, ServerSubscription
 from orchestra.policy.limits import TokenBucket
 from orchestra.position import Position
 from orchestra.session.commands import time_left
@@ -27,6 +27,13 @@ from orchestra.session.queue import CommandQueue
 from orchestra.session.subscribing import Wishes, as_push, subscribe_unasked
 from orchestra.session.subscription import Subscription
 from orchestra.settings import ChannelSettings
+
+NEW_CHANNELS = 10
+"""How many channels a client may bring into being in a second. Each takes memory for as long as
+its history is kept."""
+
+NEW_CHANNELS_BURST = 256
+"""How many it may at once, after it has brought less than that."""
 
 LEAVE_TIMEOUT = 5.0
 """In how many seconds a client that is not let in must have left, if no other timeout is set."""
@@ -92,6 +99,10 @@ class Session(Client):
         """Its commands that wait."""
         self.pings = Pings(self)
         """What looks whether it is still there."""
+        self.new_channels = TokenBucket(
+            NEW_CHANNELS, NEW_CHANNELS_BURST, self.factory.reactor.seconds()
+        )
+        """How many channels it may bring into being."""
         self._finishing: set[Subscription] = set()
         self._replies: list[bytes] = []
         self._starting: list[Subscription] = []  # once the reply is written that says so
@@ -186,9 +197,10 @@ class Session(Client):
         """
         self.reply(self.codec.encode(Reply(id=command, error=error)))
 
-    def push(self, push: Push) -> None:
-        """Send something that is no reply to a command."""
-        self.reply(self.codec.encode(Reply(push=push)))
+    def push(self, *pushes: Push) -> None:
+        """Send what is no reply to a command, all of it before anything else."""
+        for push in pushes:
+            self.reply(self.codec.encode(Reply(push=push)))
         if not self.queue.is_working:
             self.flush()
 
@@ -199,14 +211,18 @@ class Session(Client):
     def flush(self) -> None:
         """Write the replies that there are, and have those subscriptions read that begin with
         that."""
-        replies, self._replies = self._replies, []
-        self.unsent = 0
-        if replies and not (self.is_gone or self._is_over):
-            self.write(self.frame(replies))
-        starting, self._starting = self._starting, []
-        for subscription in starting:
-            if not (self._outflow.full or subscription.subscriber.gone):
-                subscription.resume()
+        while self._replies or self._starting:  # to begin with one may end it
+            replies, self._replies = self._replies, []
+            self.unsent = 0
+            if replies and not (self.is_gone or self._is_over):
+                data = self.frame(replies)
+                self.write(data)
+                if self._outflow.full:  # these bytes are shared with nobody
+                    self.factory.backpressure.filled(self, self._outflow.holds + len(data))
+            starting, self._starting = self._starting, []
+            for subscription in starting:
+                if not (self._outflow.full or subscription.subscriber.gone):
+                    subscription.resume()
 
     # The outlets of its subscriptions.
 
@@ -241,12 +257,17 @@ class Session(Client):
     def missed(self, subscription: Subscription, missed: int | None) -> None:
         """A subscription has missed messages."""
         self.factory.activity.missed(self.peer, subscription.channel, missed)
-        if not subscription.is_positioned or self._farewell is not None:
+        if not subscription.is_positioned:
             return
-        if subscription.is_servers:  # which the client cannot ask for anew, unless it comes back
-            self.disconnect(codes.INSUFFICIENT_STATE)
-        else:
+        if self._farewell is None and not subscription.is_servers:
             self.drop(subscription, codes.UNSUBSCRIBED_INSUFFICIENT_STATE)
+            return
+        # What comes behind a hole is not to be told: the client would go on from there.
+        self._forget(subscription)
+        subscription.leave()
+        # It cannot ask anew for what it has not asked for, unless it comes back.
+        self.disconnect(codes.INSUFFICIENT_STATE)
+        self._end_if_finished()
 
     def evicted(self, subscription: Subscription, missed: int) -> None:
         """A subscription fell off the log: the client is too slow."""
@@ -287,8 +308,12 @@ class Session(Client):
         for subscription in tuple(self.subscriptions.values()):
             if subscription.grant is before:
                 subscription.grant = grant
-                if not (subscription.is_servers or grant.allows(SUBSCRIBE, subscription.channel)):
+                if subscription.is_servers:
+                    continue
+                if not grant.allows(SUBSCRIBE, subscription.channel):
                     self.drop(subscription, codes.UNSUBSCRIBED_BY_SERVER)
+                elif not grant.allows(PRESENCE, subscription.channel):
+                    subscription.watch_no_more()
 
     # What the server API asks for.
 
@@ -308,11 +333,9 @@ class Session(Client):
             return
         wishes = Wishes() if since is None else Wishes(since=(since.epoch, since.offset))
         result = subscribe_unasked(self, subscription, wishes)
-        publications = result.publications
-        self.push(Push(channel=subscription.channel, subscribe=as_push(result)))
-        for publication in publications:
-            self.push(Push(channel=subscription.channel, pub=publication))
-        self.flush()
+        channel = subscription.channel
+        missed = [Push(channel, pub=publication) for publication in result.publications]
+        self.push(Push(channel, subscribe=as_push(result)), *missed)
 
     def refresh(self, expires: float | None) -> None:
         """Let it stay for another time, and tell it for how long.

@@ -92,18 +92,22 @@ class Subscription:
 
     def finish(self) -> None:
         """Read what there is, tell the session, and be gone."""
-        self._stop_watching()
+        self._release()
         self.subscriber.finish()
 
     def leave(self) -> None:
         """Read nothing more, and leave the channel."""
-        self._stop_watching()
+        self._release()
         self._session.factory.hub.unsubscribe(self.subscriber)
 
-    def _stop_watching(self) -> None:
+    def _release(self) -> None:
         if self._expiry is not None:
             self._expiry.stop()
             self._expiry = None
+        self.watch_no_more()
+
+    def watch_no_more(self) -> None:
+        """Tell no more of those who come and leave."""
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             self._session.factory.hub.unsubscribe(watcher)

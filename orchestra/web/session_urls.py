@@ -12,6 +12,7 @@ from orchestra.dialects.centrifuge.codec import JSON, BadCommandError, Codec, re
 from orchestra.dialects.centrifuge.protobuf import protobuf_codec
 from orchestra.dialects.centrifuge.schema import ConnectRequest
 from orchestra.refusal import RefusedError
+from orchestra.session.queue import MAX_BEGINNING
 from orchestra.web.answers import let_page_ask, page_headers, refuse
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.session_stream import (
@@ -125,7 +126,10 @@ def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
 def _uni_sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
     if visit.request.method == b"HEAD":
         return _head_of(visit, UniSseStream)
-    request = read_json(_asked(visit) or b"{}", ConnectRequest)
+    asked = _asked(visit)
+    if len(asked) > MAX_BEGINNING:
+        raise RefusedError(413, f"what it begins with must be {MAX_BEGINNING} bytes or less")
+    request = read_json(asked or b"{}", ConnectRequest)
     stream = UniSseStream(factory, visit.peer)
     _begin(factory, visit, stream)
     stream.connect(request)

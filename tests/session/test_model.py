@@ -55,6 +55,7 @@ class View:
         self.epoch = result.get("epoch", "")
         self.offset: int | None = result.get("offset", 0) if self.is_positioned else None
         self.here: dict[str, bool] = {}
+        self.is_servers = False
 
 
 class Sessions(RuleBasedStateMachine):
@@ -318,6 +319,7 @@ class Sessions(RuleBasedStateMachine):
         ((kind, told),) = what.items()
         if kind == "subscribe":
             self.subscribed(channel, told, {"positioned": told.get("positioned")})
+            self.views[channel].is_servers = True
             return
         assert channel in self.views, f"{kind} of a channel that it does not listen to"
         if kind == "pub":
@@ -355,6 +357,8 @@ class Sessions(RuleBasedStateMachine):
         self.is_closed = True
         if code == 3012:
             assert self.clock.seconds() - self.active_at >= 19
+        elif code == 3010:
+            assert any(self.views[c].is_servers for c in (SKIP, LATEST) if c in self.views)
         else:
             assert code == 3008, reason
 
