@@ -9,12 +9,15 @@ import pytest
 from twisted.internet.task import Clock
 
 from orchestra.connection.outflow import BUFFER, CHUNK
-from orchestra.connection.turns import SLICE
+from orchestra.connection.turns import REST, SLICE
 from orchestra.history import Retention
 from orchestra.hub import Hub
+from orchestra.policy.grants import Capability, Grant, ServerSubscription
 from orchestra.session.commands import MAX_HISTORY
-from orchestra.session.queue import MUCH
+from orchestra.session.queue import MAX_BEGINNING, MUCH
+from orchestra.session.session import NEW_CHANNELS_BURST
 from orchestra.websocket.factory import OrchestraFactory
+from tests.policy.asked import AskedPolicy
 from tests.session.conftest import Serve
 from tests.session.sdk import SDK, turn
 
@@ -184,3 +187,98 @@ def test_a_client_that_publishes_much(serve: Serve, clock: Clock) -> None:
     sdk.read()
     slow.read()
     assert len(server.hub.history("a")) == len(slow.heard("a")) == sent
+
+
+def test_before_it_is_let_in(serve: Serve) -> None:
+    """So much is read at once and no more: nobody knows who it is, and it takes time."""
+    sdk = SDK(serve(), None)
+    sdk.send(sdk.command("connect", data="x" * MAX_BEGINNING))
+    sdk.read()
+    assert sdk.closed == (3501, f"until it is connected, {MAX_BEGINNING} bytes at the most")
+    sdk = SDK(serve(), {"data": "x" * (MAX_BEGINNING - 100)})
+    sdk.send(sdk.command("publish", channel="a", data="x" * MAX_BEGINNING))
+    sdk.read()
+    assert sdk.closed is None
+    sdk.wire.vanish()
+
+
+def test_what_is_told_to_one_alone_is_counted(full: OrchestraFactory, clock: Clock) -> None:
+    """A history that was asked for and is not read is among what waits for slow readers."""
+    clients = [SDK(full) for _ in range(3)]
+    for sdk in clients:
+        sdk.send(sdk.command("history", channel="a", limit=-1))
+    assert full.backpressure.size > len(clients) * MAX_HISTORY
+    for sdk in clients:
+        while sdk.wire.transport.take():
+            pass
+    assert full.backpressure.size == 0
+
+
+def test_channels_that_there_are_not(serve: Serve, clock: Clock) -> None:
+    """A client can bring so many into being, and then so many in a second, by listening or by
+    publishing; in those that there are it can do as much as it likes."""
+    server = serve(max_subscriptions=0)
+    for name in ("there", "here"):
+        server.hub.publish(name, b"1")
+    sdk = SDK(server)
+    for number in range(NEW_CHANNELS_BURST // 2):
+        assert sdk.ask("publish", channel=f"new {number}", data=1) == {}
+        assert "code" not in sdk.ask("subscribe", channel=f"newer {number}")
+    for command in ("publish", "subscribe"):
+        error = sdk.ask(command, channel="another", data=1)
+        assert error == {"code": 111, "message": "too many new channels", "temporary": True}
+    assert sdk.ask("publish", channel="there", data=1) == {}
+    assert "code" not in sdk.ask("subscribe", channel="here")
+    clock.advance(0.5)
+    answers = [sdk.ask("publish", channel=f"later {number}", data=1) for number in range(6)]
+    assert [answer.get("code") for answer in answers] == [None] * 5 + [111]
+
+
+def test_a_command_that_takes_long_is_followed_by_a_rest(serve: Serve, clock: Clock) -> None:
+    """What the client sends next is not even read before the others have had more than that."""
+
+    def slow(caller: Any, data: Any) -> None:
+        clock.rightNow += 0.01
+
+    sdk = SDK(serve(rpc={"slow": slow}))
+    assert "code" not in sdk.ask("rpc", method="slow")
+    asked = sdk.call("ping")
+    assert sdk.answer(asked) is None
+    assert not sdk.wire.transport.reading
+    clock.advance(REST * 0.01 - 0.001)
+    assert sdk.answer(asked) is None
+    clock.advance(0.002)
+    assert sdk.answer(asked) == {}
+    assert sdk.wire.transport.reading
+
+
+def test_what_it_missed_comes_before_what_follows(serve: Serve, clock: Clock) -> None:
+    """Also where the application subscribes it, however much it was."""
+    server = serve(retention=Retention())
+    server.hub.publish("a", b"0")
+    begin = server.hub.position("a")
+    for number in range(1, 900):
+        server.hub.publish("a", b"%d" % number)
+    turn(clock)
+    sdk = SDK(server)
+    sdk.session.subscribe(ServerSubscription("a"), begin)
+    sdk.read()
+    (first, *pushes) = sdk.pushes("a")
+    assert first["subscribe"]["offset"] == 1
+    assert [push["pub"]["offset"] for push in pushes] == [*range(2, 901)]
+
+
+def test_who_may_not_know_any_more(serve: Serve, clock: Clock) -> None:
+    """With a grant that allows it no longer, it is not told who comes and leaves."""
+    policy = AskedPolicy(grant=Grant("ann"))
+    server = serve(policy=policy)
+    sdk = SDK(server, {"token": "1"})
+    sdk.ask("subscribe", channel="a", join_leave=True)
+    turn(clock)
+    assert [next(iter(push)) for push in sdk.pushes("a")] == ["join"]
+    policy.grant = Grant("ann", capabilities=(Capability(("a",), frozenset({"sub"})),))
+    sdk.ask("refresh", token="2")
+    SDK(server, {"token": "2"}).ask("subscribe", channel="a")
+    turn(clock)
+    sdk.read()
+    assert [next(iter(push)) for push in sdk.pushes("a")] == ["join"]
