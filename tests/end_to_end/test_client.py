@@ -299,8 +299,8 @@ async def test_what_the_server_does_not_take(tmp_path: Path, log: list[LogEvent]
             attempts: list[tuple[Coroutine[Any, Any, object] | Deferred[Any], int, str]] = [
                 (client.publish("strings", b"x" * 11), 413, "10 bytes or less"),
                 (client.publish("strings", b"\xff"), 400, "text must be UTF-8"),
-                (client.publish("api/strings", b"x"), 404, "names no channel"),
-                (client.subscribe("api/strings").__anext__(), 404, "names no channel"),
+                (client.publish("podium/strings", b"x"), 404, "names no channel"),
+                (client.subscribe("podium/strings").__anext__(), 404, "names no channel"),
                 (client.subscribe("x" * 256).__anext__(), 400, "1 to 255 bytes"),
             ]
             for attempt, status, reason in attempts:

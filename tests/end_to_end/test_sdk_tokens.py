@@ -73,7 +73,7 @@ def test_tokens_are_refreshed(node: Node, server: Server) -> None:
 
 def test_tokens_that_are_not_refreshed(server: Server) -> None:
     """The subscription is ended (2501), and the connection is closed (3005)."""
-    with speaking(server, token=expiring(1.5)) as speaker:
+    with speaking(server, token=expiring(2.5)) as speaker:
         subscribe = {"subscribe": {"channel": "once", "token": for_channel("once", 1)}}
         (reply,) = speaker.ask(subscribe)
         assert (reply["subscribe"]["expires"], reply["subscribe"]["ttl"]) == (True, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestra.connection.entrance import Entrance
-from orchestra.web import resource
+from orchestra.web import visit
 from orchestra.web.event_stream import EventStream
 from orchestra.web.http_channel import WebChannel, WebRequest
 from orchestra.web.resource import OrchestraResource
@@ -231,8 +231,8 @@ leave = WebChannel._leave
         (WebChannel, "_leave", keeps_its_place),
         (WebRequest, "_check", fail),
         (EventStream, "begin", streams_nothing),
-        (resource, "body", tells_no_length),
-        (OrchestraResource, "_serve", fail),
+        (visit, "body", tells_no_length),
+        (OrchestraResource, "_answer", fail),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
