@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from orchestra.connection.publishing import check_address, too_large, too_many
@@ -25,7 +27,7 @@ turn."""
 async def publish(session: Session, request: PublishRequest) -> PublishResult:
     """Play a message, once the policy has decided on it."""
     channel = request.channel
-    content = check_message(session, request, check_publisher(session, channel))
+    content = message_check(session, check_publisher(session, channel))(request)
     await settled(session, session.factory.access.publish(session.grant, channel, content))
     session.grant.check_time(session.factory.hub.wall_clock)
     play(session, channel, [content])
@@ -45,13 +47,14 @@ def publish_burst(session: Session, channel: str, commands: deque[Command]) -> N
     :param channel: where the first of them publishes.
     :param commands: of which those are taken.
     """
-    settings, refusal = session.factory.defaults, None
+    refusal = None
     try:
-        settings = check_publisher(session, channel)
+        check = message_check(session, check_publisher(session, channel))
     except Exception as error:
         refusal = error
     published = session.codec.published
     contents: list[Content] = []
+    replies: list[bytes] = []
     left = BURST
     while left and commands:
         number, request = commands[0].id, commands[0].publish
@@ -63,12 +66,15 @@ def publish_burst(session: Session, channel: str, commands: deque[Command]) -> N
             session.refuse(number, refusal)
             continue
         try:
-            contents.append(check_message(session, request, settings))
+            contents.append(check(request))
         except Exception as error:
+            session.reply(*replies)
+            replies.clear()
             session.refuse(number, error)
         else:
-            session.reply(published(number))
+            replies.append(published(number))
     if contents:
+        session.reply(*replies)
         play(session, channel, contents)
 
 
@@ -84,7 +90,7 @@ def play(session: Session, channel: str, contents: list[Content]) -> None:
 def check_publisher(session: Session, channel: str) -> ChannelSettings:
     """Make sure that a session may publish in a channel, as far as the grant and the settings say.
 
-    :returns: what holds for its messages there; see :func:`check_message`.
+    :returns: what holds for its messages there; see :func:`message_check`.
     """
     factory = session.factory
     if channel in session.subscriptions:
@@ -98,21 +104,32 @@ def check_publisher(session: Session, channel: str) -> ChannelSettings:
     return settings
 
 
-def check_message(session: Session, request: PublishRequest, settings: ChannelSettings) -> Content:
-    """Make sure that a message may be played by who may publish.
+def message_check(
+    session: Session, settings: ChannelSettings
+) -> Callable[[PublishRequest], Content]:
+    """What makes sure that a message may be played by who may publish.
 
-    :returns: the message.
+    :param settings: of the channel.
+    :returns: a function that takes a request, and returns the message; it raises
+        :class:`orchestra.RefusedError` and :class:`BadCommandError`.
     """
-    if request.data is None:
-        raise RefusedError(400, "publish must have data")
-    content = session.codec.content(request.data)
-    if 0 < (limit := settings.max_message_size or 0) < len(content[0]):
-        raise too_large(limit)
+    content_of = session.codec.content
+    longest = settings.max_message_size or inf
+    allowance = None
     if settings.max_message_rate:
         allowances = session.allowances
         if settings not in allowances:
             allowances[settings] = session.factory.allowance(settings)
         allowance = allowances[settings]
+
+    def check(request: PublishRequest) -> Content:
+        if request.data is None:
+            raise RefusedError(400, "publish must have data")
+        content = content_of(request.data)
+        if len(content[0]) > longest:
+            raise too_large(int(longest))
         if allowance is not None and not allowance.take(1, session.factory.reactor.seconds()):
             raise too_many()
-    return content
+        return content
+
+    return check

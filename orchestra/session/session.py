@@ -159,13 +159,13 @@ class Session(Client):
 
     # The way out.
 
-    def reply(self, reply: bytes) -> None:
-        """Send a reply, together with others.
+    def reply(self, *replies: bytes) -> None:
+        """Send replies, together with others.
 
-        :param reply: encoded.
+        :param replies: encoded.
         """
-        self._replies.append(reply)
-        self.unsent += len(reply)
+        self._replies += replies
+        self.unsent += sum(map(len, replies))
 
     def answer(self, command: int, name: str, result: Any) -> None:
         """Tell what has come of a command.
