@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -68,7 +69,8 @@ class Client:
 
     def register(self) -> None:
         """Register with the factory, and begin to look at how long the grant holds."""
-        self.client_id = self.publisher = randbytes(8).hex()  # unique, but no secret
+        # Unique, but no secret; and short, since SDKs are told it with each message.
+        self.client_id = self.publisher = urlsafe_b64encode(randbytes(9)).decode()
         if self.identity is not None or self.grant.info is not None:
             self.publisher = Publisher(self.client_id, self.identity, self.grant.info)
         self.factory.register(self)
