@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from cent import Client
 
 from tests.end_to_end.sdk import Node, running
 from tests.end_to_end.server import PATIENCE, Server, serving
+from tests.end_to_end.tokens import API_KEY, api_key_file, key_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserType, Page
@@ -226,3 +228,22 @@ def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
         context.set_default_timeout(1000 * PATIENCE)
         yield context.new_page()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants tokens, and takes API keys."""
+    folder = tmp_path_factory.mktemp("guarded")
+    options = ("--token-key-file", key_file(folder), "--api-key-file", api_key_file(folder))
+    with serving(folder, *options) as server:
+        yield server
+        assert server.stop() == 0
+    assert "Traceback" not in server.text
+
+
+@pytest.fixture
+def cent(guarded: Server) -> Iterator[Client]:
+    """Centrifugo's package for its server API, as it is."""
+    client = Client(guarded.http("/api"), api_key=API_KEY, timeout=PATIENCE)
+    yield client
+    client._session.close()

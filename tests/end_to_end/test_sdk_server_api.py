@@ -17,27 +17,8 @@ from cent import (
 )
 
 from tests.end_to_end.sdk import WAYS, Node, Sdk
-from tests.end_to_end.server import PATIENCE, Server, serving
-from tests.end_to_end.tokens import API_KEY, api_key_file, key_file, token
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that wants tokens, and takes API keys."""
-    folder = tmp_path_factory.mktemp("guarded")
-    options = ("--token-key-file", key_file(folder), "--api-key-file", api_key_file(folder))
-    with serving(folder, *options) as server:
-        yield server
-        assert server.stop() == 0
-    assert "Traceback" not in server.text
-
-
-@pytest.fixture
-def cent(guarded: Server) -> Iterator[Client]:
-    """The client for threads, as it is."""
-    client = Client(guarded.http("/api"), api_key=API_KEY, timeout=PATIENCE)
-    yield client
-    client._session.close()
+from tests.end_to_end.server import Server
+from tests.end_to_end.tokens import token
 
 
 @pytest.fixture(params=WAYS)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import textwrap
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,25 +46,6 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "reference" / "server-api.
 EXCHANGE = re.compile(r"^    POST (\S+)\n(    .*?)\n\n(    .*?)\n(?=\n\S|\Z)", re.M | re.S)
 CHANGING = {"epoch", "client", "uid", "name", "version"}
 """What is another one each time."""
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that wants tokens, and takes API keys."""
-    folder = tmp_path_factory.mktemp("guarded")
-    options = ("--token-key-file", key_file(folder), "--api-key-file", api_key_file(folder))
-    with serving(folder, *options) as server:
-        yield server
-        assert server.stop() == 0
-    assert "Traceback" not in server.text
-
-
-@pytest.fixture
-def cent(guarded: Server) -> Iterator[Client]:
-    """The client for threads, as it is."""
-    client = Client(guarded.http("/api"), api_key=API_KEY, timeout=PATIENCE)
-    yield client
-    client._session.close()
 
 
 def come(server: Server, path: str, user: str, **claims: Any) -> ClientConnection:
