@@ -16,6 +16,7 @@ from orchestra.session.queue import MAX_BEGINNING
 from orchestra.web.answers import let_page_ask, page_headers, refuse
 from orchestra.web.handover import check_connection, place_of, take_over
 from orchestra.web.session_stream import (
+    EmulatedStream,
     HttpStream,
     SessionStream,
     SseStream,
@@ -57,7 +58,7 @@ async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
     :raises RefusedError: if it is refused.
     """
     request = visit.request
-    methods, serve = _URLS[visit.uri.partition(b"?")[0]]
+    methods, serve, kind = _URLS[visit.uri.partition(b"?")[0]]
     allowed = ", ".join([*methods, "OPTIONS"])
     method = request.method.decode("iso-8859-1")
     if method == "OPTIONS":
@@ -71,6 +72,8 @@ async def serve_session(factory: OrchestraFactory, visit: Visit) -> int | bytes:
         return refuse(factory, request, visit.peer, error, allow=allowed)
     # Another site has not done that.
     factory.site.check_size(len(visit.body), visit.uri, lambda: visit.headers)
+    if method == "HEAD":
+        return _head_of(visit, kind)
     try:
         if serve is None:
             return await _emulate(factory, visit)
@@ -107,9 +110,7 @@ def _http_stream(factory: OrchestraFactory, visit: Visit) -> int:
     return NOT_DONE_YET
 
 
-def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
-    if visit.request.method == b"HEAD":
-        return _head_of(visit, SseStream)
+def _sse(factory: OrchestraFactory, visit: Visit) -> int:
     commands = _asked(visit)
     if not commands:
         raise RefusedError(400, f"{QUERY} must have the command to connect")
@@ -123,9 +124,7 @@ def _sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
     return NOT_DONE_YET
 
 
-def _uni_sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
-    if visit.request.method == b"HEAD":
-        return _head_of(visit, UniSseStream)
+def _uni_sse(factory: OrchestraFactory, visit: Visit) -> int:
     asked = _asked(visit)
     if len(asked) > MAX_BEGINNING:
         raise RefusedError(413, f"what it begins with must be {MAX_BEGINNING} bytes or less")
@@ -138,15 +137,18 @@ def _uni_sse(factory: OrchestraFactory, visit: Visit) -> int | bytes:
 
 class _Url(NamedTuple):
     methods: tuple[str, ...]
-    serve: Callable[[OrchestraFactory, Visit], int | bytes] | None
+    serve: Callable[[OrchestraFactory, Visit], int] | None
     """Answers with a stream; ``None`` for what is for a stream that there is."""
+
+    kind: type[SessionStream]
+    """Of the stream."""
 
 
 _URLS = {
-    b"/connection/http_stream": _Url(("POST",), _http_stream),
-    b"/connection/sse": _Url(("GET", "HEAD", "POST"), _sse),
-    b"/connection/uni_sse": _Url(("GET", "HEAD", "POST"), _uni_sse),
-    _EMULATION: _Url(("POST",), None),
+    b"/connection/http_stream": _Url(("POST",), _http_stream, HttpStream),
+    b"/connection/sse": _Url(("GET", "HEAD", "POST"), _sse, SseStream),
+    b"/connection/uni_sse": _Url(("GET", "HEAD", "POST"), _uni_sse, UniSseStream),
+    _EMULATION: _Url(("POST",), None, EmulatedStream),
 }
 
 

@@ -15,7 +15,7 @@ from orchestra.message import Content
 from orchestra.observe.activity import ConnectionKind
 from orchestra.session.session import Session
 from orchestra.websocket.connection import WebSocketClient
-from orchestra.websocket.deflate import Deflater, readable_offers
+from orchestra.websocket.deflate import Deflater
 from orchestra.websocket.frames import header
 from orchestra.websocket.intake import IntakeProtocol
 
@@ -48,8 +48,7 @@ class CentrifugeProtocol(Session, WebSocketClient):
         :returns: the subprotocol that is spoken.
         :raises RefusedError: with the HTTP status and the reason of the refusal.
         """
-        offers = self.websocket_extensions
-        self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
+        self.look_at_offers()
         entrance = self.factory.entrance
         self.remote = entrance.greet(self, request.headers)
         entrance.count(self, self.remote)

@@ -7,6 +7,7 @@ from typing import Any
 from orchestra.connection.client import Client
 from orchestra.connection.close_codes import Close, shortened
 from orchestra.connection.timers import Timer
+from orchestra.websocket.deflate import readable_offers
 from orchestra.websocket.intake import IntakeProtocol
 
 
@@ -29,6 +30,12 @@ class WebSocketClient(Client, IntakeProtocol):
         """Take over the transport."""
         self.open_outflow()
         super().connectionMade()
+
+    def look_at_offers(self) -> None:
+        """Leave those of the offered extensions that can be read, if any are wanted."""
+        # Autobahn would read offers that nobody asked for, and refuse what it cannot read.
+        offers = self.websocket_extensions
+        self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
 
     def onPing(self, payload: bytes) -> None:
         """Answer a ping: at once, or once what was written before has been sent.

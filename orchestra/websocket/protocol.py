@@ -15,7 +15,6 @@ from orchestra.observe.activity import ConnectionKind
 from orchestra.policy.tokens import SUBPROTOCOL
 from orchestra.refusal import RefusedError
 from orchestra.websocket.connection import WebSocketClient
-from orchestra.websocket.deflate import readable_offers
 
 
 class OrchestraProtocol(ChannelClient, WebSocketClient):
@@ -40,9 +39,7 @@ class OrchestraProtocol(ChannelClient, WebSocketClient):
         :raises RefusedError: with the HTTP status and the reason of the refusal; a Deferred may
             fail with it, too.
         """
-        # Autobahn would read offers that nobody asked for, and refuse what it cannot read.
-        offers = self.websocket_extensions
-        self.websocket_extensions = readable_offers(offers) if self.factory.compress else []
+        self.look_at_offers()
         admitted = self.factory.entrance.admit(self, request.headers, self.http_request_uri)
         if isinstance(admitted, Deferred):
             return admitted.addCallback(lambda _: self._admitted(request))
