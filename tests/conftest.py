@@ -15,6 +15,8 @@ from twisted.logger import LogEvent
 from tests.events import captured
 from tests.notify import Systemd
 
+pytest_plugins = ["tests.browser"]
+
 # How long an example takes is for the benchmarks: a machine may have other things to do.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from cent import Client
@@ -15,26 +15,6 @@ from cent import Client
 from tests.end_to_end.sdk import Node, running
 from tests.end_to_end.server import PATIENCE, Server, serving
 from tests.end_to_end.tokens import API_KEY, api_key_file, key_file
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserType, Page
-
-NODE = Path(__file__).with_name("node")
-
-
-@pytest.fixture(scope="session")
-def node_folder(request: pytest.FixtureRequest) -> Path:
-    """A folder with the scripts and what they need from npm, kept for the next run."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed")
-    assert request.config.cache is not None
-    folder = request.config.cache.mkdir("node")
-    for file in NODE.iterdir():
-        shutil.copy(file, folder)
-    command = ["npm", "install", "--ignore-scripts"]
-    command += ["--no-audit", "--no-fund", "--no-package-lock"]
-    subprocess.run(command, cwd=folder, check=True, timeout=4 * PATIENCE, capture_output=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -199,35 +179,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
         assert server.stop() == 0
     assert "Traceback" not in server.text
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[tuple[BrowserType, dict[str, Any]]]:
-    """Chromium, as it is installed, and what it is to be launched with."""
-    binary = shutil.which("chromium")
-    if binary is None:
-        pytest.skip("chromium is not installed")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--no-proxy-server"]
-        yield playwright.chromium, {"executable_path": binary, "args": arguments}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: tuple[BrowserType, dict[str, Any]]) -> Iterator[Browser]:
-    """Chromium, as it is by default."""
-    kind, options = chromium
-    browser = kind.launch(**options)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that has been nowhere."""
-    with browser.new_context() as context:
-        context.set_default_timeout(1000 * PATIENCE)
-        yield context.new_page()
 
 
 @pytest.fixture(scope="module")
