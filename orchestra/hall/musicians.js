@@ -1,0 +1,136 @@
+/** Who is there, and who somebody was that has left. It shows nothing. */
+
+/** @typedef {import("./client.js").Info} Info */
+/** @typedef {{client: string, name: string, instrument: string | null, isMe: boolean}} Musician */
+
+/** What somebody is called that has not said a name: a client that is no page like this. */
+export const NAMELESS = "plain line";
+
+const MAX_KNOWN = 1000;
+
+const COLOURS = 8;
+
+/**
+ * In which of the eight colours somebody is shown, the same in all pages.
+ * @param {string} client
+ * @returns {number}
+ */
+export function colourOf(client) {
+  let sum = 0;
+  for (const letter of client) sum = (31 * sum + letter.charCodeAt(0)) >>> 0;
+  return sum % COLOURS;
+}
+
+/**
+ * The name that an application has given to somebody, if any.
+ * @param {Info | undefined} info
+ * @returns {string}
+ */
+function givenName(info) {
+  const known = /** @type {any} */ (info?.conn_info);
+  const name = typeof known?.name === "string" && known.name ? known.name : info?.user;
+  return (name || NAMELESS).slice(0, 24);
+}
+
+export class Musicians {
+  /** @type {Map<string, Musician>} */
+  here = new Map();
+  /** Whoever has said a name, also those who have left. @type {Map<string, Musician>} */
+  #known = new Map();
+  /** All ids that this page has had. @type {Set<string>} */
+  #mine = new Set();
+
+  /**
+   * These are there, and nobody else.
+   * @param {Iterable<Info>} infos
+   */
+  set(infos) {
+    this.here.clear();
+    for (const info of infos) this.join(info);
+  }
+
+  /**
+   * This page has another id from now on.
+   * @param {string} client
+   */
+  becomes(client) {
+    this.#mine.add(client);
+  }
+
+  /**
+   * @param {string | undefined} client
+   * @returns {boolean}
+   */
+  isMe(client) {
+    return client !== undefined && this.#mine.has(client);
+  }
+
+  /**
+   * Somebody has come.
+   * @param {Info} info
+   * @returns {Musician}
+   */
+  join(info) {
+    const musician = this.who(info);
+    this.here.set(info.client, musician);
+    return musician;
+  }
+
+  /**
+   * Somebody has left.
+   * @param {Info} info
+   * @returns {Musician}
+   */
+  leave(info) {
+    const musician = this.who(info);
+    this.here.delete(info.client);
+    return musician;
+  }
+
+  /**
+   * Somebody has said who they are.
+   * @param {Info} info
+   * @param {string} name
+   * @param {string} instrument
+   * @returns {boolean} whether that is new.
+   */
+  introduce(info, name, instrument) {
+    const before = this.#known.get(info.client);
+    if (before?.name === name && before.instrument === instrument) return false;
+    const musician = { client: info.client, name, instrument, isMe: this.isMe(info.client) };
+    this.#known.delete(info.client);
+    this.#known.set(info.client, musician);
+    if (this.#known.size > MAX_KNOWN) {
+      const [oldest] = this.#known.keys();
+      this.#known.delete(oldest);
+    }
+    if (this.here.has(info.client)) this.here.set(info.client, musician);
+    return true;
+  }
+
+  /**
+   * Whether somebody has said a name.
+   * @param {string | undefined} client
+   * @returns {boolean}
+   */
+  isKnown(client) {
+    return client !== undefined && this.#known.has(client);
+  }
+
+  /**
+   * Who somebody is, or was.
+   * @param {Info | undefined} info
+   * @returns {Musician}
+   */
+  who(info) {
+    const client = info?.client ?? "";
+    return (
+      this.#known.get(client) ?? {
+        client,
+        name: givenName(info),
+        instrument: null,
+        isMe: this.isMe(client),
+      }
+    );
+  }
+}
