@@ -6,6 +6,9 @@ import { colourOf } from "./musicians.js";
 /** How many seconds are seen. */
 const SPAN = 8;
 
+/** How long a note may be, in milliseconds. */
+const LONGEST = 10_000;
+
 /** How many notes are kept at most. */
 const MAX_NOTES = 1000;
 
@@ -50,7 +53,7 @@ export class Score {
    */
   on(client, note, at) {
     this.off(client, note, at);
-    this.#strokes.push({ client, note, from: at, to: DRUMS.includes(note) ? at + 80 : Infinity });
+    this.#strokes.push({ client, note, from: at, to: DRUMS.includes(note) ? at + 80 : at + LONGEST });
     if (this.#strokes.length > MAX_NOTES) this.#strokes.shift();
     this.#begin();
   }
@@ -63,7 +66,7 @@ export class Score {
    */
   off(client, note, at) {
     for (const stroke of this.#strokes)
-      if (stroke.to === Infinity && stroke.client === client && stroke.note === note)
+      if (stroke.to > at && stroke.client === client && stroke.note === note)
         stroke.to = Math.max(at, stroke.from + 60);
   }
 
@@ -103,7 +106,7 @@ export class Score {
     context.clearRect(0, 0, width, height);
     const now = this.now();
     const begin = now - SPAN * 1000;
-    this.#strokes = this.#strokes.filter(({ from, to }) => to > begin && from > begin - 60_000);
+    this.#strokes = this.#strokes.filter(({ from, to }) => to > begin);
     const colours = getComputedStyle(canvas);
     const thick = 3 * scale;
     context.lineCap = "round";

@@ -2,11 +2,16 @@
 
 import { byId, icon, make } from "./dom.js";
 import { colourOf } from "./musicians.js";
+import { DRUMS } from "./notes.js";
 
 /** @typedef {import("./musicians.js").Musician} Musician */
 
 /** How many seats are shown; more would not be seen. */
 const MAX_SEATS = 60;
+
+/** How long a drum is seen, and any other note that does not end, in milliseconds. */
+const HIT = 150;
+const LONGEST = 10_000;
 
 const DEGREE = Math.PI / 180;
 
@@ -48,7 +53,7 @@ export class Seats {
   #count = byId("count", HTMLElement);
   /** @type {Map<string, HTMLLIElement>} */
   #items = new Map();
-  /** What everybody is playing. @type {Map<string, Set<string>>} */
+  /** What everybody is playing, and when that ends. @type {Map<string, Map<string, number>>} */
   #notes = new Map();
 
   constructor() {
@@ -123,8 +128,11 @@ export class Seats {
    */
   on(client, note) {
     if (!this.#items.has(client)) return;
-    const notes = this.#notes.get(client) ?? new Set();
-    this.#notes.set(client, notes.add(note));
+    const notes = this.#notes.get(client) ?? new Map();
+    clearTimeout(notes.get(note));
+    notes.delete(note);
+    notes.set(note, setTimeout(() => this.off(client, note), DRUMS.includes(note) ? HIT : LONGEST));
+    this.#notes.set(client, notes);
     this.#light(client);
   }
 
@@ -134,12 +142,15 @@ export class Seats {
    * @param {string} note
    */
   off(client, note) {
-    this.#notes.get(client)?.delete(note);
+    const notes = this.#notes.get(client);
+    clearTimeout(notes?.get(note));
+    notes?.delete(note);
     this.#light(client);
   }
 
   /** Nobody plays any more, as far as is known. */
   dark() {
+    for (const notes of this.#notes.values()) for (const timer of notes.values()) clearTimeout(timer);
     this.#notes.clear();
     for (const client of this.#items.keys()) this.#light(client);
   }
@@ -148,7 +159,7 @@ export class Seats {
   #light(client) {
     const item = this.#items.get(client);
     if (!item) return;
-    const notes = [...(this.#notes.get(client) ?? [])];
+    const notes = [...(this.#notes.get(client)?.keys() ?? [])];
     item.classList.toggle("playing", notes.length > 0);
     const shown = item.querySelector(".note");
     if (shown) shown.textContent = notes.at(-1) ?? "";

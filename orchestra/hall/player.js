@@ -1,0 +1,63 @@
+/** What is played here: heard at once by whoever plays, and a moment later by all the others. */
+
+import { off, on } from "./messages.js";
+
+/** @typedef {import("./client.js").Client} Client */
+/** @typedef {import("./clock.js").ServerClock} ServerClock */
+/** @typedef {import("./sound.js").Sound} Sound */
+
+/**
+ * How many milliseconds after it was played a note is to sound elsewhere: most lines have brought
+ * it there by then, so that a rhythm is the same for all.
+ */
+export const DELAY = 100;
+
+/** Under which name one's own notes sound. */
+const ME = "me";
+
+export class Player {
+  instrument = "piano";
+  /** With what each note is played that has not ended. @type {Map<string, string>} */
+  #playing = new Map();
+
+  /**
+   * @param {{client: Client, clock: ServerClock, sound: Sound, now: () => number,
+   *   onplay: (note: string, isOn: boolean) => void}} parts
+   */
+  constructor(parts) {
+    this.parts = parts;
+  }
+
+  /**
+   * Begin a note.
+   * @param {string} note
+   * @param {number} loud 0 to 1.
+   */
+  on(note, loud) {
+    const { client, clock, sound, now, onplay } = this.parts;
+    const at = now();
+    this.#playing.set(note, this.instrument);
+    sound.on(ME, this.instrument, note, at, loud);
+    onplay(note, true);
+    if (clock.isKnown) client.publish(on(note, this.instrument, clock.toServer(at) + DELAY, loud)).catch(alone);
+  }
+
+  /**
+   * End it.
+   * @param {string} note
+   */
+  off(note) {
+    const { client, clock, sound, now, onplay } = this.parts;
+    const instrument = this.#playing.get(note);
+    if (instrument === undefined) return;
+    this.#playing.delete(note);
+    const at = now();
+    onplay(note, false);
+    if (instrument === "drums") return; // which end by themselves
+    sound.off(ME, instrument, note, at);
+    if (clock.isKnown) client.publish(off(note, instrument, clock.toServer(at) + DELAY)).catch(alone);
+  }
+}
+
+/** What could not be published was heard here alone; the page says so where the line is cut. */
+function alone() {}
