@@ -165,7 +165,7 @@ async function remember() {
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
     const message = messages.parse(data);
-    if (message.kind !== "on" && message.kind !== "off") handle(message, info, true);
+    if (message && message.kind !== "on" && message.kind !== "off") handle(message, info, true);
   }
 }
 
@@ -212,15 +212,16 @@ function askForToken(reason) {
 
 /* What is heard. */
 
-/** @param {Publication} publication */
+/** @param {Publication & {recovered: boolean}} publication */
 function heard({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  handle(messages.parse(data), info, recovered ?? false);
+  const message = messages.parse(data);
+  if (message) handle(message, info, recovered);
 }
 
 /**
  * @param {Message} message
- * @param {Info | undefined} info who has sent it.
+ * @param {Info | null} info who has sent it.
  * @param {boolean} isPast
  */
 function handle(message, info, isPast) {

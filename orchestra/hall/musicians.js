@@ -23,7 +23,7 @@ export function colourOf(client) {
 
 /**
  * The name that an application has given to somebody, if any.
- * @param {Info | undefined} info
+ * @param {Info | null} info
  * @returns {string}
  */
 function givenName(info) {
@@ -119,7 +119,7 @@ export class Musicians {
 
   /**
    * Who somebody is, or was.
-   * @param {Info | undefined} info
+   * @param {Info | null} info
    * @returns {Musician}
    */
   who(info) {
