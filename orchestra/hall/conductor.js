@@ -71,7 +71,6 @@ export class Conductor {
       this.#slider.value = String(tempo.bpm);
       this.#bpm.value = String(Math.round(tempo.bpm));
     }
-    this.#beat.textContent = tempo.playing ? "Stop the beat" : "Start the beat";
     this.#beat.setAttribute("aria-pressed", String(tempo.playing));
     if (by) this.#by.textContent = `${by} has the baton. Anyone may take it.`;
   }

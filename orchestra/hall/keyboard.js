@@ -12,10 +12,13 @@ const DRUM_CODES = ["KeyA", "KeyS", "KeyD", "KeyF", "KeyG", "KeyH"];
 const LOWER = "KeyZ";
 const HIGHER = "KeyX";
 
+/** With which note the keys of an instrument begin at first. @type {Record<string, number>} */
+const FIRST = { violin: 60, cello: 48, flute: 72, piano: 60 };
+
 const WHITE = new Set([0, 2, 4, 5, 7, 9, 11]);
 
 /** How wide a white key is at the least, in pixels. */
-const KEY_WIDTH = 34;
+const KEY_WIDTH = 30;
 
 const LOUD = 0.8;
 
@@ -60,7 +63,7 @@ export class Keyboard {
   #root;
   #handlers;
   #instrument = "piano";
-  #first = 60;
+  #first = FIRST.piano;
   /** @type {Map<string, HTMLButtonElement>} */
   #keys = new Map();
   /** What is held down by what: a pointer, or a key of the computer. @type {Map<string, string>} */
@@ -95,11 +98,8 @@ export class Keyboard {
   show(instrument) {
     this.releaseAll();
     this.#instrument = instrument;
-    if (instrument !== "drums") {
-      const [lowest, highest] = RANGES[instrument];
-      const middle = 12 * Math.round((lowest + highest) / 24 - 0.5);
-      this.#first = Math.max(12 * Math.ceil(lowest / 12), middle);
-    }
+    this.#root.classList.toggle("drums", instrument === "drums");
+    this.#first = FIRST[instrument] ?? this.#first;
     this.#draw();
   }
 

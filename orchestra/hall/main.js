@@ -389,9 +389,14 @@ async function say(text) {
   }
 }
 
+const shifts = [byId("lower", HTMLButtonElement), byId("higher", HTMLButtonElement)];
+for (const [index, shift] of shifts.entries())
+  shift.addEventListener("click", () => keyboard.shift(index ? 1 : -1));
+
 function chooseInstrument() {
   player.instrument = mine.instrument;
   keyboard.show(mine.instrument);
+  for (const shift of shifts) shift.hidden = mine.instrument === "drums";
   byId("hint", HTMLElement).textContent =
     mine.instrument === "drums"
       ? "Play with the keys A to H."
@@ -434,9 +439,6 @@ volume.addEventListener("input", () => {
 const click = byId("click", HTMLInputElement);
 click.addEventListener("change", () => (metronome.isAudible = click.checked));
 
-byId("lower", HTMLButtonElement).addEventListener("click", () => keyboard.shift(-1));
-byId("higher", HTMLButtonElement).addEventListener("click", () => keyboard.shift(1));
-
 const where = byId("channel", HTMLInputElement);
 where.value = channel;
 byId("where", HTMLFormElement).addEventListener("submit", (event) => {
@@ -461,6 +463,7 @@ function showSound(isOn) {
 async function startSound() {
   await sound.start();
   if (!sound.isOn) return;
+  byId("silent", HTMLElement).hidden = true;
   showSound(!sound.muted);
   removeEventListener("pointerdown", startSound, true);
   removeEventListener("keydown", startSound, true);

@@ -15,35 +15,45 @@ const LONGEST = 10_000;
 
 const DEGREE = Math.PI / 180;
 
+/** How far to each side a row of seats reaches, in degrees. */
+const REACH = 80;
+
+/** How much room the conductor takes, in pixels from the bottom. */
+const STAND = 28;
+
 /**
  * Where seats are, in rows around the conductor, those in front first.
  * @param {number} count
  * @param {number} width of the stage, in pixels.
  * @param {number} height
  * @param {number} size of a seat.
- * @returns {[number, number][]} from the left and from the top.
+ * @returns {[number, number][]} of the middle of each, from the left and from the top.
  */
 export function places(count, width, height, size) {
-  const across = Math.min(width / 2 - size / 2, 2.1 * height);
+  const [across, up] = [width / 2 - size / 2, height - STAND - size * 0.6];
+  const step = (size * 0.95) / up;
+  const most = Math.max(1, Math.floor((1 - 0.25) / step) + 1);
+  /** How far out each row is, and how many have room in it. @type {{out: number, room: number}[]} */
   const rows = [];
-  for (let row = 1, left = count; left > 0; row++) {
-    const room = Math.max(3, Math.floor((2.6 * across * (0.4 + 0.2 * row)) / (size * 1.15)));
-    rows.push(Math.min(room, left));
-    left -= room;
+  for (let out = 1, room = 0; room < count && rows.length < most; out -= step) {
+    const length = 2 * REACH * DEGREE * out * Math.hypot(across, up) * Math.SQRT1_2;
+    rows.unshift({ out, room: Math.max(1, Math.floor(length / (size * 1.05))) });
+    room += rows[0].room;
   }
-  // The last row is the longest; the others have what is then left to them, evenly.
   const found = /** @type {[number, number][]} */ ([]);
-  rows.forEach((seats, row) => {
-    const out = rows.length === 1 ? 0.8 : 0.5 + (0.5 * row) / (rows.length - 1);
-    const spread = Math.min(150, 34 * (seats - 1)) * DEGREE;
+  let rooms = rows.reduce((sum, { room }) => sum + room, 0);
+  for (const { out, room } of rows) {
+    const seats = Math.round(((count - found.length) * room) / rooms);
+    rooms -= room;
+    const spread = Math.min(2 * REACH, (2 * REACH * 1.2 * seats) / room) * DEGREE;
     for (let seat = 0; seat < seats; seat++) {
       const turn = seats === 1 ? 0 : spread * (seat / (seats - 1) - 0.5);
       found.push([
         width / 2 + across * out * Math.sin(turn),
-        height - 0.1 * height - 0.68 * height * out * Math.cos(turn),
+        height - STAND - up * out * Math.cos(turn),
       ]);
     }
-  });
+  }
   return found;
 }
 
@@ -110,7 +120,7 @@ export class Seats {
   #arrange() {
     const { clientWidth: width, clientHeight: height } = this.#stage;
     const count = this.#items.size;
-    const isSmall = count > 16 || (width < 480 && count > 9);
+    const isSmall = count > 18 || (width < 480 && count > 4);
     this.#stage.classList.toggle("small", isSmall);
     const found = places(count, width, height, isSmall ? 46 : 74);
     let index = 0;
