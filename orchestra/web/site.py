@@ -13,6 +13,7 @@ from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
 from orchestra.web.page import render_page
+from orchestra.web.podium import PodiumResource
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
 from orchestra.web.session_urls import is_for_sessions, longest_body
@@ -95,6 +96,7 @@ class _Root(Resource):
         self._factory = factory
         self._api = api
         self._channels = OrchestraResource(factory)
+        self._podium = PodiumResource(factory)
         self._own = {b"/healthz": self._alive, b"/readyz": self._ready}
 
     def render(self, request: Request) -> int | bytes:
@@ -105,6 +107,8 @@ class _Root(Resource):
             below: Any = request.postpath
             request.postpath = below[1:]
             return self._api.render(request)
+        if request.path == b"/podium/numbers":
+            return self._podium.render(request)
         if request.method in (b"GET", b"HEAD"):
             own = self._own.get(request.path)
             if own is not None:
