@@ -21,6 +21,7 @@ from orchestra.session.calls import Caller
 from orchestra.settings import ChannelSettings
 from orchestra.subscriber import Subscriber
 from orchestra.tls import CertificateFileError, ServerCertificate
+from orchestra.web.page import Page
 from orchestra.web.resource import OrchestraResource
 from orchestra.web.server_api import ServerApiResource
 from orchestra.websocket.factory import OrchestraFactory
@@ -48,6 +49,7 @@ __all__ = [
     "OrchestraProtocol",
     "OrchestraResource",
     "OrchestraService",
+    "Page",
     "Policy",
     "Position",
     "Presence",

@@ -39,6 +39,8 @@ from orchestra.tls import (
     explain,
 )
 from orchestra.values import OPTIONS, Check, WrongItemError
+from orchestra.web.page import Page
+from orchestra.web.pages import HALL
 from orchestra.websocket.factory import (
     CLOSE_TIMEOUT,
     HANDSHAKE_TIMEOUT,
@@ -164,6 +166,13 @@ class Options(UsageOptions):
             "take one",
         ],
         [
+            "page",
+            None,
+            None,
+            "a folder whose index.html, with the files beside it, a browser is shown at / instead "
+            "of the server's own page",
+        ],
+        [
             "drain",
             None,
             DRAIN,
@@ -200,6 +209,7 @@ class Options(UsageOptions):
             None,
             "let other processes listen on the same ports, each with channels of its own",
         ],
+        ["no-page", None, "show browsers no page at all, neither at / nor at /podium"],
         ["compress", None, "compress messages for clients that offer it (permessage-deflate)"],
         ["check-config", None, "check the options and the file of --config, and exit"],
     ]
@@ -292,6 +302,7 @@ class Options(UsageOptions):
         self["endpoints"] = self._endpoints()
         self["api-keys"] = self._loaded("api-key-file", lambda path: ApiKeys(path=path))
         self["policy"] = self._policy()
+        self["shown"] = self._page()
         self["metrics-endpoints"] = {}
         if self["metrics"] is not None:
             words = self._words("metrics")
@@ -345,6 +356,15 @@ class Options(UsageOptions):
             issuer=self["token-issuer"],
             cookie=self["token-cookie"],
         )
+
+    def _page(self) -> Page | None:
+        # What browsers are shown.
+        page: Page | None = self._loaded("page", Page)
+        if self["no-page"]:
+            if page is not None:
+                raise UsageError(f"{self._words('page')}: goes not together with a no-page")
+            return None
+        return page or HALL
 
     def _loaded(self, name: str, load: Callable[[str], Any]) -> Any:
         # What a file holds that an option names.

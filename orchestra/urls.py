@@ -12,7 +12,7 @@ from orchestra.refusal import RefusedError
 MAIN = "main"
 """The channel of the root path."""
 
-RESERVED = frozenset({"api", "connection", "emulation", "healthz", "readyz", "podium"})
+RESERVED = frozenset({"api", "connection", "emulation", "hall", "healthz", "podium", "readyz"})
 """First path segments that are the server's own, and so are no channel names."""
 
 MAX_LAST = 1_000_000_000

@@ -12,6 +12,7 @@ from orchestra.policy.addresses import Addresses, TrustedProxies
 from orchestra.policy.origins import Origins
 from orchestra.settings import SLOW_READER
 from orchestra.tls import CHAIN, KEY, read_chain, read_key
+from orchestra.web.page import ALLOWED as PAGE
 
 Check: TypeAlias = Callable[[Any], Any]
 """Takes a value, or the text of one, and returns the value; raises :class:`ValueError`, which says
@@ -110,6 +111,13 @@ def file(read: Callable[[str], object], allowed: str) -> Check:
     return check
 
 
+def folder(value: Any) -> str:
+    """The name of a folder that is a page."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"must be {PAGE}")
+    return value
+
+
 def place(value: Any) -> str:
     """Where to listen, in words; a number is a port."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -188,6 +196,8 @@ OPTIONS: dict[str, Check] = {
     "log-format": text,
     "log-level": text,
     "log-notes": one_of("on", "off"),
+    "page": folder,
+    "no-page": flag,
     "metrics": place,
     "metrics-channels": each(check_patterns, PATTERN),
 }

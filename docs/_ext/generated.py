@@ -25,6 +25,7 @@ _VALUES = {
     "bytes": "BYTES",
     "seconds": "SECONDS",
     "number": "N",
+    "folder": "DIR",
     "file": "FILE",
     "string": "TEXT",
 }

@@ -12,8 +12,12 @@ from orchestra.refusal import RefusedError
 from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
+<<<<<<< HEAD
 from orchestra.web.page import render_page
 from orchestra.web.podium import PodiumResource
+=======
+from orchestra.web.pages import Pages
+>>>>>>> hall-a
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
 from orchestra.web.session_urls import is_for_sessions, longest_body
@@ -96,6 +100,7 @@ class _Root(Resource):
         self._factory = factory
         self._api = api
         self._channels = OrchestraResource(factory)
+        self._pages = Pages(factory)
         self._podium = PodiumResource(factory)
         self._own = {b"/healthz": self._alive, b"/readyz": self._ready}
 
@@ -107,14 +112,15 @@ class _Root(Resource):
             below: Any = request.postpath
             request.postpath = below[1:]
             return self._api.render(request)
-        if request.path == b"/podium/numbers":
+        if request.path == b"/podium/numbers" and self._factory.page is not None:
             return self._podium.render(request)
         if request.method in (b"GET", b"HEAD"):
             own = self._own.get(request.path)
             if own is not None:
                 return body(request, self._status(request, *own()))
-            if request.path == b"/" and b"text/html" in (request.getHeader(b"Accept") or b""):
-                return body(request, render_page(request))
+            answer = self._pages.render(request)
+            if answer is not None:
+                return answer
         return self._channels.render(request)
 
     def _alive(self) -> tuple[int, bytes]:

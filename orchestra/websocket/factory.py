@@ -40,6 +40,8 @@ from orchestra.session.calls import MessageHandler, RpcHandler
 from orchestra.session.encodings import Encodings
 from orchestra.settings import NOTHING, ChannelSettings
 from orchestra.urls import MAIN
+from orchestra.web.page import Page
+from orchestra.web.pages import HALL
 from orchestra.web.session_stream import EmulatedStream
 from orchestra.web.site import OrchestraSite
 from orchestra.websocket.centrifuge import CentrifugeProtocol
@@ -114,6 +116,7 @@ class OrchestraFactory(WebSocketServerFactory):
         on_message: MessageHandler | None = None,
         policy_timeout: float = TIMEOUT,
         log_notes: bool = True,
+        page: Page | None = HALL,
         reactor: IReactorTime | None = None,
     ) -> None:
         """
@@ -154,6 +157,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :param log_notes: whether what clients write may be in the log. If not, that tells of each
             note only its size, no reason that a client closes for, and of what an application's
             code raises only the type and where it was raised.
+        :param page: what a browser is shown that opens the server's address; by default the
+            server's own page. With ``None`` there is none, nor ``/podium``.
         :param reactor: the global one by default.
         :raises ValueError: if a number is negative, an origin or a proxy is none, or a cookie is
             to tell who somebody is where any site's pages may come in. 0 means that there is no
@@ -250,6 +255,8 @@ class OrchestraFactory(WebSocketServerFactory):
         self.entrance = Entrance(self)
         """Where clients are let in, or not."""
         self._drain = Drain(self.reactor, self.clients)
+        self.page = page
+        """What a browser is shown; ``None`` for nothing."""
         self.site = OrchestraSite(self)
         """What serves requests for anything but a WebSocket."""
 
