@@ -1,0 +1,351 @@
+/**
+ * A client for one channel, by the Centrifuge protocol: JSON on a WebSocket.
+ *
+ * It comes back by itself when it is cut off, and hears what it has missed meanwhile. What the
+ * messages mean is not its business. The protocol, and what this server makes of it, is explained
+ * in Orchestra's documentation: docs/protocol.rst.
+ */
+
+import { Backoff } from "./backoff.js";
+import { CallError, Line, NO_LINE } from "./line.js";
+
+export { CallError };
+
+/** The code of WebSockets that are left with their page (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+
+/**
+ * Somebody in the channel.
+ *
+ * @typedef {object} Info
+ * @property {string} client - its id, which nobody else has
+ * @property {string} [user] - who it is, if the server knows that
+ * @property {unknown} [conn_info] - what else is known of it
+ */
+
+/**
+ * A message of the channel.
+ *
+ * @typedef {object} Publication
+ * @property {unknown} data - any JSON
+ * @property {Info | null} info - who has published it; null if that was no client
+ * @property {number} offset - its number in the channel
+ */
+
+/**
+ * What happens. Those that are not given are not called.
+ *
+ * @typedef {object} Handlers
+ * @property {(event: {client: string}) => void} [onopen] - it is connected, with this id
+ * @property {(event: {recovered: boolean, wasRecovering: boolean, missed: number}) => void}
+ *   [onsubscribed] - it hears the channel; whether it has heard it before (wasRecovering), and if
+ *   so, whether all that it has missed comes now (recovered), and how many messages that is
+ * @property {(event: Publication & {recovered: boolean}) => void} [onpublication] - a message; and
+ *   whether it is one of those that were missed
+ * @property {(info: Info) => void} [onjoin] - somebody has come; the client itself is told of, too
+ * @property {(info: Info) => void} [onleave] - somebody has left
+ * @property {(event: {code: number, reason: string, delay: number}) => void} [oncut] - it is cut
+ *   off, or could not connect, and tries again after so many milliseconds; the code is that of the
+ *   WebSocket or of the error, or 0
+ * @property {(event: {code: number, reason: string}) => void} [onrefused] - the server does not want
+ *   it. It does not try again, unless connect() is called
+ */
+
+/** Comes back by itself, unless it is refused or closed. */
+export class Client {
+  /**
+   * What lets it in, where that needs a token. It may be set for the next connect().
+   *
+   * @type {string | undefined}
+   */
+  token;
+
+  /** @type {string} */
+  #url;
+  /** @type {string} */
+  #channel;
+  /** @type {Handlers} */
+  #handlers;
+  /** @type {import("./line.js").Tools} */
+  #tools;
+  #backoff;
+
+  /** What it does: "idle", "waiting" to try again, "busy" with a line, or "away" with its page. */
+  #state = "idle";
+  /** @type {Line | null} */
+  #line = null;
+  #isConnected = false;
+  /** @type {unknown} */
+  #timer = null; // of the next attempt
+  /** @type {AbortController | null} */
+  #listening = null; // to what happens to the page
+
+  #hasHeard = false; // the channel, at some time
+  /** @type {{epoch: string, offset: number} | null} */
+  #position = null; // up to where it has heard the channel, if it may come back there
+  #missedUpTo = 0; // the offset of the last message that it has missed
+
+  /**
+   * @param {object} options
+   * @param {string} options.url - of the WebSocket
+   * @param {string} options.channel - its name
+   * @param {string} [options.token] - what lets it in
+   * @param {Handlers} [options.handlers] - whom to tell what happens
+   * @param {() => number} [options.random] - a number from 0 up to 1
+   * @param {new (url: string) => WebSocket} [options.WebSocket]
+   * @param {(callback: () => void, milliseconds: number) => unknown} [options.setTimeout]
+   * @param {(timer: any) => void} [options.clearTimeout]
+   */
+  constructor({ url, channel, token, handlers = {}, random, ...tools }) {
+    this.#url = url;
+    this.#channel = channel;
+    this.token = token;
+    this.#handlers = handlers;
+    this.#backoff = new Backoff(random);
+    this.#tools = {
+      WebSocket,
+      setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds),
+      clearTimeout: (timer) => clearTimeout(timer),
+      ...tools,
+    };
+  }
+
+  /** Connect and subscribe, unless it does already. */
+  connect() {
+    if (this.#state !== "idle") return;
+    this.#open();
+    const { signal } = (this.#listening = new AbortController());
+    addEventListener("online", this.#look, { signal });
+    addEventListener("pageshow", this.#look, { signal });
+    addEventListener("pagehide", this.#hide, { signal });
+    document.addEventListener("visibilitychange", this.#look, { signal });
+  }
+
+  /** End for good, and tell nobody. */
+  close() {
+    this.#drop("idle", "the client was closed");
+  }
+
+  /** Try now, if it waits before it tries again. */
+  retry() {
+    if (this.#state === "waiting") this.#open();
+  }
+
+  /**
+   * @param {unknown} data - any JSON
+   * @returns {Promise<void>} when the server has it; it fails with a CallError
+   */
+  async publish(data) {
+    await this.#ask("publish", { channel: this.#channel, data });
+  }
+
+  /** @returns {Promise<Map<string, Info>>} who hears the channel, by their clients' ids */
+  async presence() {
+    const { presence = {} } = await this.#ask("presence", { channel: this.#channel });
+    return new Map(Object.entries(presence));
+  }
+
+  /**
+   * @param {number} limit - how many
+   * @returns {Promise<Publication[]>} the last messages, the oldest first
+   */
+  async history(limit) {
+    const request = { channel: this.#channel, limit, reverse: true };
+    const { publications = [] } = await this.#ask("history", request);
+    return publications.map(publication).reverse();
+  }
+
+  /**
+   * @param {string} method - what to call
+   * @param {unknown} [data] - any JSON
+   * @returns {Promise<any>} what it answers
+   */
+  async rpc(method, data) {
+    return (await this.#ask("rpc", { method, data })).data;
+  }
+
+  /** @param {string} name @param {object} request @returns {Promise<any>} */
+  #ask(name, request) {
+    return new Promise((resolve, reject) => {
+      if (!this.#line || !this.#isConnected) {
+        throw new CallError(NO_LINE, "not connected", true);
+      }
+      this.#line.call(name, request, (error, result) => (error ? reject(error) : resolve(result)));
+    });
+  }
+
+  // How lines come and go.
+
+  #open() {
+    this.#drop("busy", "the client connects anew");
+    const line = new Line(this.#url, this.#tools, {
+      onopen: () => this.#greet(line),
+      onpush: (push) => this.#pushed(line, push),
+      onend: (code, reason) => this.#ended(code, reason),
+    });
+    this.#line = line;
+  }
+
+  /** @param {string} state - what it does from now on @param {string} why */
+  #drop(state, why) {
+    this.#state = state;
+    this.#isConnected = false;
+    this.#tools.clearTimeout(this.#timer);
+    const line = this.#line;
+    this.#line = null;
+    line?.close(why);
+    if (state === "idle") this.#listening?.abort();
+  }
+
+  // The server has closed the line, or it has broken.
+  /** @param {number} code @param {string} reason */
+  #ended(code, reason) {
+    if (isFinal(code)) this.#refuse(code, reason);
+    else this.#cut(code, reason);
+  }
+
+  /** @param {number} code @param {string} reason */
+  #cut(code, reason) {
+    this.#drop("waiting", "the line was cut");
+    const delay = this.#backoff.next();
+    this.#timer = this.#tools.setTimeout(() => this.#open(), delay);
+    this.#tell("oncut", { code, reason, delay });
+  }
+
+  /** @param {number} code @param {string} reason */
+  #refuse(code, reason) {
+    this.#drop("idle", "the client was refused");
+    this.#tell("onrefused", { code, reason });
+  }
+
+  /** @param {CallError} error - of a command without which the line is of no use */
+  #failed({ code, message, temporary }) {
+    if (code === NO_LINE) return; // it is the line that has failed
+    if (temporary) this.#cut(code, message);
+    else this.#refuse(code, message);
+  }
+
+  // Something has happened to the network or the page: the wait may be over, or the line dead.
+  /** @param {Event} event */
+  #look = (event) => {
+    if (event.type === "visibilitychange" && document.visibilityState === "hidden") return;
+    if (!this.#line) this.#open();
+    else if (this.#isConnected) this.#line.probe();
+  };
+
+  // Browsers keep pages only without an open line, and the others should know at once who leaves.
+  #hide = () => {
+    this.#drop("away", "the page was left");
+    this.#tell("oncut", { code: GOING_AWAY, reason: "the page was left", delay: 0 });
+  };
+
+  // What is said.
+
+  /** @param {Line} line */
+  #greet(line) {
+    const { token } = this;
+    // The server may have it hear the channel without being asked.
+    const subs = this.#position && { [this.#channel]: { recover: true, ...this.#position } };
+    const request = { name: "hall", ...(token && { token }), ...(subs && { subs }) };
+    line.call("connect", request, (error, result) => {
+      if (error) return this.#failed(error);
+      this.#isConnected = true;
+      line.heed(result.ping ?? 0, result.pong ?? false);
+      this.#tell("onopen", { client: result.client });
+      const given = result.subs?.[this.#channel];
+      if (line.isClosed) return; // by whoever was told
+      if (given) this.#subscribed(line, given, 0);
+      else this.#subscribe(line);
+    });
+  }
+
+  /** @param {Line} line */
+  #subscribe(line) {
+    const channel = this.#channel;
+    const request = { channel, recoverable: true, join_leave: true };
+    let end = 0;
+    if (this.#position) {
+      // The reply to a recovery says where it begins; this, up to where all of it was missed.
+      line.call("history", { channel }, (_, result) => (end = result?.offset ?? 0));
+      Object.assign(request, { recover: true, ...this.#position });
+    }
+    line.call("subscribe", request, (error, result) => {
+      if (error) this.#failed(error);
+      else this.#subscribed(line, result, end);
+    });
+  }
+
+  // What is heard.
+
+  /** @param {Line} line @param {any} push */
+  #pushed(line, { channel, pub, join, leave, unsubscribe, disconnect }) {
+    if (disconnect) return line.end(disconnect.code, disconnect.reason);
+    if (channel !== this.#channel) return;
+    if (pub) this.#publication(pub);
+    else if (join) this.#tell("onjoin", join.info);
+    else if (leave) this.#tell("onleave", leave.info);
+    else if (unsubscribe?.code < 2500) this.#refuse(unsubscribe.code, unsubscribe.reason);
+    else if (unsubscribe) {
+      line.hurry();
+      this.#subscribe(line);
+    }
+  }
+
+  /**
+   * @param {Line} line
+   * @param {any} result - where it begins to hear the channel
+   * @param {number} end - where the channel ended then, if that is known
+   */
+  #subscribed(line, result, end) {
+    const { epoch = "", offset = 0, publications = [], recovered = false } = result;
+    line.relax();
+    this.#backoff.reset();
+    this.#position = result.recoverable ? { epoch, offset } : null;
+    this.#missedUpTo = recovered ? Math.max(end, offset + publications.length) : 0;
+    const missed = recovered ? this.#missedUpTo - offset : 0;
+    const wasRecovering = this.#hasHeard;
+    this.#hasHeard = true;
+    this.#tell("onsubscribed", { recovered, wasRecovering, missed });
+    for (const missing of publications) {
+      if (line.isClosed) return; // by whoever was told
+      this.#publication(missing);
+    }
+  }
+
+  /** @param {any} pub */
+  #publication(pub) {
+    const message = publication(pub);
+    if (this.#position) this.#position.offset = message.offset;
+    const recovered = message.offset <= this.#missedUpTo;
+    this.#tell("onpublication", { ...message, recovered });
+  }
+
+  // One that fails is heard of, and the others go on.
+  /**
+   * @template {keyof Handlers} Name
+   * @param {Name} name
+   * @param {Parameters<NonNullable<Handlers[Name]>>[0]} event
+   */
+  #tell(name, event) {
+    try {
+      /** @type {((event: any) => void) | undefined} */ (this.#handlers[name])?.(event);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+}
+
+/**
+ * Whether to come back is in vain, after a WebSocket was closed with a code.
+ *
+ * @param {number} code
+ */
+function isFinal(code) {
+  const isForGood = (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
+  return isForGood || code === 1009; // which is for too much at once: it would happen again
+}
+
+/** @param {any} pub @returns {Publication} */
+function publication({ data = null, info = null, offset = 0 }) {
+  return { data, info, offset };
+}
