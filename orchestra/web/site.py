@@ -12,12 +12,8 @@ from orchestra.refusal import RefusedError
 from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
-<<<<<<< HEAD
-from orchestra.web.page import render_page
-from orchestra.web.podium import PodiumResource
-=======
 from orchestra.web.pages import Pages
->>>>>>> hall-a
+from orchestra.web.podium import PodiumResource
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
 from orchestra.web.session_urls import is_for_sessions, longest_body
