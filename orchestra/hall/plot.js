@@ -19,13 +19,14 @@ const MARGIN = 4;
 /**
  * The end of a scale: 1, 2 or 5 times a power of ten.
  *
- * @param {number} highest - what has to be below it
+ * @param {number} highest - what has to be below it, with some room for the end's own label
  * @returns {number} at least 1
  */
 export function scaleEnd(highest) {
-  if (!(highest > 1)) return 1;
-  const power = 10 ** Math.floor(Math.log10(highest));
-  return power * ([1, 2, 5].find((times) => times * power >= highest) ?? 10);
+  const needed = 1.2 * highest;
+  if (!(needed > 1)) return 1;
+  const power = 10 ** Math.floor(Math.log10(needed));
+  return power * ([1, 2, 5].find((times) => times * power >= needed) ?? 10);
 }
 
 /**

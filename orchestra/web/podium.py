@@ -114,6 +114,8 @@ class PodiumResource(Resource):
             grant.check_time(self._factory.hub.wall_clock)
             # Where the policy is asked for each channel as well, a grant does not say all.
             if grant.capabilities is not None or access.policy.subscribe is not None:
+                # Something else would let them in (RFC 9110 section 11.6.1).
+                visit.request.setHeader("WWW-Authenticate", access.challenge)
                 raise RefusedError(403, NOT_ALL)
         elif access.api_keys is not None:
             raise RefusedError(401, NO_KEY)

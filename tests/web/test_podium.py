@@ -140,6 +140,13 @@ def test_how_it_may_be_asked(factory: OrchestraFactory) -> None:
     assert WebClient(factory).get(PATH + "?a=b").status == 200
 
 
+def test_without_a_page_there_is_none(serve: Serve) -> None:
+    """Whoever asks, and by whatever method."""
+    factory = serve(page=None, api_keys=ApiKeys([KEY]))
+    for method in ("GET", "POST"):
+        assert WebClient(factory).do(method, PATH, X_API_Key=KEY).status == 404
+
+
 # Who may see them.
 
 
@@ -185,6 +192,7 @@ def test_without_keys_and_tokens_only_this_machine_may(
     if status == 403:
         assert "origin" in answer.text or "http://localhost" in answer.text
         assert "samples" not in answer.text
+        assert "www-authenticate" not in answer.headers, "nothing would let them in"
         assert any(" 403 " in line for line in lines(log))
 
 
@@ -246,6 +254,7 @@ def test_whoever_may_do_some_things_may_not(serve: Serve) -> None:
     policy.subscribe = None  # type: ignore[assignment, method-assign]
     answer = WebClient(serve(policy=policy)).get(PATH)
     assert (answer.status, "without caps" in answer.text) == (403, True)
+    assert answer.headers["www-authenticate"] == "Bearer"
 
 
 def test_a_policy_that_is_asked_for_each_channel_lets_nobody_see_all(serve: Serve) -> None:
