@@ -16,7 +16,7 @@ import { Seats } from "./seats.js";
 import * as settings from "./settings.js";
 import { Sound } from "./sound.js";
 import { Status } from "./status.js";
-import { newer } from "./tempo.js";
+import { newer, validTempo } from "./tempo.js";
 
 /** @typedef {import("./client.js").Info} Info */
 /** @typedef {import("./client.js").Publication} Publication */
@@ -54,7 +54,7 @@ const status = new Status(() => client.retry());
 const programme = new Programme(say);
 const conductor = new Conductor(() => clock.now(), setTempo);
 const metronome = new Metronome(sound, clock);
-metronome.onbeat = (index) => conductor.beat(index);
+metronome.onbeat = (/** @type {number} */ index) => conductor.beat(index);
 
 const client = new Client({
   url: websocketUrl(),
@@ -360,8 +360,8 @@ function setTempo(tempo) {
  */
 function hearTempo(tempo, by) {
   // One that was set in the future would stay for ever.
-  if (clock.isKnown && tempo.set > clock.now() + 60_000) return;
-  if (newer(tempo, conductor.tempo)) follows(tempo, by);
+  if (!validTempo(tempo, clock.now())) return;
+  if (newer(conductor.tempo, tempo) !== conductor.tempo) follows(tempo, by);
 }
 
 /**
