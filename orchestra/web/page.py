@@ -10,7 +10,6 @@ from hashlib import sha256
 from math import inf
 from mimetypes import MimeTypes
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from twisted.logger import Logger
@@ -112,7 +111,7 @@ class Page:
         self,
         folder: str | os.PathLike[str],
         *,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] = {},
     ) -> None:
         """
         :param folder: where the files are.
