@@ -60,6 +60,11 @@ def is_the_channels(answer: Answer) -> bool:
     return (answer.status, answer.headers.get("upgrade")) == (426, "websocket")
 
 
+def undated(headers: dict[str, str]) -> dict[str, str]:
+    """Headers without the time, which goes on."""
+    return {name: value for name, value in headers.items() if name != "date"}
+
+
 def look_later(client: WebClient) -> None:
     """Let so much time pass that the folder is looked at again."""
     client._clock.advance(LOOK_AGAIN)
@@ -533,7 +538,9 @@ class TestSending:
                 for name in ("etag", "cache-control", "vary"):
                     assert answer.headers[name] == full.headers[name]
                 assert not {"content-length", "transfer-encoding"} & answer.headers.keys()
-        assert client.get(path, If_None_Match='"x"', **accepted) == full
+        other = client.get(path, If_None_Match='"x"', **accepted)
+        assert (other.status, other.body) == (200, full.body)
+        assert undated(other.headers) == undated(full.headers)
         assert not client.transport.disconnecting
 
     @pytest.mark.parametrize("path", ["/", "/app.js", "/hall/x/app.js", "/podium", "/big.txt"])
@@ -548,7 +555,7 @@ class TestSending:
         (full,) = self.read_all(client)
         head = client.do("HEAD", path, **accepted)
         assert (head.status, head.body) == (200, b"")
-        assert head.headers == full.headers
+        assert undated(head.headers) == undated(full.headers)
         assert head.headers["content-length"] == str(len(full.body))
 
     @pytest.mark.parametrize("extra", [-1, 0, 1])
