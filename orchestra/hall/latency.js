@@ -9,6 +9,12 @@ export const INTERVAL = 200;
 /** How many milliseconds a round trip counts for. */
 export const WINDOW = 30_000;
 
+/** How many messages of a channel are read in a second, at the most: a page has more to do. */
+export const MOST = 2000;
+
+/** What a channel beside another one ends with. */
+const BESIDE = "/latency";
+
 /** After how many milliseconds a probe does not come back any more. */
 const LOST = 10_000;
 
@@ -56,6 +62,12 @@ export class RoundTrips {
     this.#sent.clear();
   }
 
+  /** Begin anew. */
+  reset() {
+    this.forget();
+    this.#measured = [];
+  }
+
   /**
    * @param {number} now
    * @returns {{p50: number | null, p99: number | null}} in milliseconds; null if there are none
@@ -67,11 +79,35 @@ export class RoundTrips {
   }
 }
 
-/** Measures all the time, but not while the page is hidden: browsers hold up its timers then. */
+/**
+ * Counts messages, second by second.
+ *
+ * @param {number} most - how many there may be in a second
+ * @returns {(now: number) => boolean} takes one at a time, in milliseconds; whether it is too many
+ */
+export function limit(most) {
+  let began = -Infinity;
+  let heard = 0;
+  return (now) => {
+    if (now - began >= 1000) {
+      began = now;
+      heard = 0;
+    }
+    heard += 1;
+    return heard > most;
+  };
+}
+
+/**
+ * Measures all the time, but not while the page is hidden: browsers hold up its timers then.
+ *
+ * In a channel in which there is more than a page can read it would measure the page, which would
+ * do nothing else any more. It goes on in a channel beside it then.
+ */
 export class Latency {
   /** @type {string} */
   #url;
-  /** @type {(trouble: string | null) => void} */
+  /** @type {(trouble: string) => void} */
   #ontrouble;
   #trips = new RoundTrips(crypto.getRandomValues(new Uint32Array(2)).join("-"));
   /** @type {Client | null} */
@@ -80,8 +116,8 @@ export class Latency {
 
   /**
    * @param {string} url - of the WebSocket
-   * @param {(trouble: string | null) => void} ontrouble - is told why it cannot measure, and by
-   *   null that it can
+   * @param {(trouble: string) => void} ontrouble - is told why it cannot measure, or not in the
+   *   channel; by nothing that it can
    */
   constructor(url, ontrouble) {
     this.#url = url;
@@ -96,7 +132,22 @@ export class Latency {
    * @param {string | undefined} token
    */
   measure(channel, token) {
+    this.#listen(channel, token, "", () => {
+      const beside = channel + BESIDE;
+      const trouble = `Measured in ${beside}: there is more here than a page can read.`;
+      this.#listen(beside, token, trouble, () => this.stop());
+    });
+  }
+
+  /**
+   * @param {string} channel
+   * @param {string | undefined} token
+   * @param {string} trouble - what is to be told when it measures
+   * @param {() => void} onflood - is called when there is too much in the channel
+   */
+  #listen(channel, token, trouble, onflood) {
     this.stop();
+    const isTooMuch = limit(MOST);
     const client = new Client({
       url: this.#url,
       channel,
@@ -104,9 +155,13 @@ export class Latency {
       handlers: {
         onsubscribed: () => {
           this.#isSubscribed = true;
-          this.#ontrouble(null);
+          this.#ontrouble(trouble);
         },
-        onpublication: ({ data }) => this.#trips.heard(data, performance.now()),
+        onpublication: ({ data }) => {
+          const now = performance.now();
+          this.#trips.heard(data, now);
+          if (isTooMuch(now)) onflood();
+        },
         oncut: ({ reason }) => this.#lost(reason || "the connection was lost"),
         onrefused: ({ reason }) => this.#lost(reason || "the server has closed the connection"),
       },
@@ -120,7 +175,7 @@ export class Latency {
     this.#client?.close();
     this.#client = null;
     this.#isSubscribed = false;
-    this.#trips.forget();
+    this.#trips.reset();
   }
 
   /** @returns {{p50: number | null, p99: number | null}} of the last half minute */
@@ -129,16 +184,17 @@ export class Latency {
   }
 
   #probe() {
-    if (!this.#isSubscribed || document.hidden) return;
-    this.#client
-      ?.publish(this.#trips.sent(performance.now()))
-      .catch((/** @type {Error} */ error) => this.#ontrouble(error.message));
+    const client = this.#client;
+    if (!client || !this.#isSubscribed || document.hidden) return;
+    client.publish(this.#trips.sent(performance.now())).catch((/** @type {Error} */ error) => {
+      if (client === this.#client) this.#ontrouble(`Not measured: ${error.message}.`);
+    });
   }
 
   /** @param {string} why */
   #lost(why) {
     this.#isSubscribed = false;
     this.#trips.forget();
-    this.#ontrouble(why);
+    this.#ontrouble(`Not measured: ${why}.`);
   }
 }

@@ -1,7 +1,7 @@
 /** Plays many messages into a channel. */
 
 /** How many milliseconds there are between two times that it plays. */
-export const TICK = 25;
+export const TICK = 40;
 
 /** How many bytes may wait to be sent. */
 export const MAX_WAITING = 1024 * 1024;

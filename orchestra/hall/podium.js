@@ -142,7 +142,7 @@ secretForm.addEventListener("submit", (event) => {
 // The latency.
 
 const meter = new Latency(socketUrl("connection/websocket"), (trouble) =>
-  write("latency-trouble", trouble ? `Not measured: ${trouble}` : ""),
+  write("latency-trouble", trouble),
 );
 const measures = part("measures", HTMLInputElement);
 
@@ -180,6 +180,7 @@ loadForm.addEventListener("submit", (event) => {
     size: amount("size"),
     seconds: amount("seconds"),
   });
+  measure();
 });
 
 part("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
