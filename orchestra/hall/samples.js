@@ -207,7 +207,7 @@ const STRUCK = {
   },
   snare: {
     seconds: 0.4,
-    level: 0.24,
+    level: 0.21,
     strike(samples, rate) {
       drop(samples, rate, { from: 260, to: 185, fall: 0.02, loud: 0.7, decay: 0.06 });
       ring(samples, rate, 331, 0.35, 0.04);
@@ -216,7 +216,7 @@ const STRUCK = {
   },
   hat: {
     seconds: 0.2,
-    level: 0.1,
+    level: 0.13,
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.035), 1);
       mix(samples, burst(samples.length, rate, 0.03), 0.6);
@@ -244,7 +244,7 @@ const STRUCK = {
   },
   clap: {
     seconds: 0.4,
-    level: 0.2,
+    level: 0.14,
     strike(samples, rate) {
       const hands = burst(samples.length, rate, 0.07, [0, 0.011, 0.021]);
       mix(samples, filter(hands, "bandpass", 1350 / rate, 1.4), 1);
@@ -253,7 +253,7 @@ const STRUCK = {
   },
   click: {
     seconds: 0.1,
-    level: 0.05,
+    level: 0.03,
     strike(samples, rate) {
       ring(samples, rate, 1180, 1, 0.014);
       ring(samples, rate, 1910, 0.5, 0.008);
@@ -261,7 +261,7 @@ const STRUCK = {
   },
   accent: {
     seconds: 0.12,
-    level: 0.075,
+    level: 0.042,
     strike(samples, rate) {
       ring(samples, rate, 1770, 1, 0.016);
       ring(samples, rate, 2870, 0.5, 0.01);
