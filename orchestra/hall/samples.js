@@ -153,7 +153,7 @@ function mix(samples, others, loud) {
  * Bring samples to a level, and let them begin and end without a click.
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
- * @param {number} level - the square mean of the loudest tenth of a second
+ * @param {number} level - the RMS that the loudest tenth of a second is to have
  */
 function finish(samples, rate, level) {
   const window = Math.round(rate / 10);
@@ -171,7 +171,8 @@ function finish(samples, rate, level) {
   return samples;
 }
 
-/** The sum of squares of several square waves that have nothing to do with each other: metal.
+/**
+ * Several square waves that have nothing to do with each other: metal.
  * @param {number} length - samples
  * @param {number} rate - samples a second
  */
@@ -195,7 +196,14 @@ function decaying(samples, rate, decay) {
   return samples;
 }
 
-/** @type {Record<string, {seconds: number, level: number, strike: (samples: Float32Array, rate: number) => void}>} */
+/**
+ * @typedef {object} Struck
+ * @property {number} seconds - until nothing is heard any more
+ * @property {number} level - the RMS of the loudest tenth of a second
+ * @property {(samples: Float32Array, rate: number) => void} strike
+ */
+
+/** @type {Record<string, Struck>} */
 const STRUCK = {
   kick: {
     seconds: 0.5,
@@ -309,7 +317,7 @@ export function string(context, midi) {
       // The hammer strikes at about an eighth of the string, and is soft.
       const struck = 0.15 + Math.abs(Math.sin((n * Math.PI) / 7.7));
       const loud = (struck * Math.exp(-partial / 3500)) / n ** 0.8;
-      const decay = lasting / (1 + partial / 1600 + 0.1 * (n - 1));
+      const decay = lasting / (1 + partial / 1100 + 0.1 * (n - 1));
       ring(samples, rate, partial, 0.72 * loud, 0.4 * decay);
       if (n <= 8) ring(samples, rate, partial * 1.0003, 0.28 * loud, 1.3 * decay);
     }
