@@ -7,8 +7,8 @@ import { frequency } from "./notes.js";
 const RINGING = 1.6;
 /** Piano notes that are this far apart are computed, and those between are played from them. */
 const STEP = 3;
-const LOWEST = 21;
-const HIGHEST = 108;
+const LOWEST = 33;
+const HIGHEST = 99;
 /** The longest that a piano's string rings, in seconds. */
 const LONGEST = 4;
 
@@ -71,11 +71,17 @@ function filter(samples, type, at, q = 0.7) {
   const b2 = type === "bandpass" ? -b0 : b0;
   const a1 = (-2 * cos) / (1 + alpha);
   const a2 = (1 - alpha) / (1 + alpha);
-  let [x1, x2, y1, y2] = [0, 0, 0, 0];
+  let x1 = 0;
+  let x2 = 0;
+  let y1 = 0;
+  let y2 = 0;
   for (let i = 0; i < samples.length; i += 1) {
     const x = samples[i];
     const y = b0 * x + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2;
-    [x2, x1, y2, y1] = [x1, x, y1, y];
+    x2 = x1;
+    x1 = x;
+    y2 = y1;
+    y1 = y;
     samples[i] = y;
   }
   return samples;
@@ -92,13 +98,17 @@ function filter(samples, type, at, q = 0.7) {
 function ring(samples, rate, hertz, loud, decay) {
   const step = (2 * Math.PI * hertz) / rate;
   const loss = Math.exp(-1 / (decay * rate));
-  const [cos, sin] = [loss * Math.cos(step), loss * Math.sin(step)];
-  let [re, im] = [loud, 0];
-  // What is 80 dB below is not heard any more.
-  const end = Math.min(samples.length, Math.ceil(9.2 * decay * rate));
+  const cos = loss * Math.cos(step);
+  const sin = loss * Math.sin(step);
+  let re = loud;
+  let im = 0;
+  // What is 80 dB below the loudest is not heard any more.
+  const end = Math.min(samples.length, Math.ceil((9.2 + Math.log(loud)) * decay * rate));
   for (let i = 0; i < end; i += 1) {
     samples[i] += im;
-    [re, im] = [re * cos - im * sin, re * sin + im * cos];
+    const next = re * cos - im * sin;
+    im = re * sin + im * cos;
+    re = next;
   }
 }
 
@@ -142,11 +152,11 @@ function burst(length, rate, decay, starts = [0]) {
 
 /**
  * @param {Float32Array} samples - to which it is added
- * @param {Float32Array} others
+ * @param {Float32Array} others - as long, or shorter
  * @param {number} loud
  */
 function mix(samples, others, loud) {
-  for (let i = 0; i < samples.length; i += 1) samples[i] += loud * others[i];
+  for (let i = 0; i < others.length; i += 1) samples[i] += loud * others[i];
 }
 
 /**
@@ -321,7 +331,7 @@ export function string(context, midi) {
       ring(samples, rate, partial, 0.72 * loud, 0.4 * decay);
       if (n <= 8) ring(samples, rate, partial * 1.0003, 0.28 * loud, 1.3 * decay);
     }
-    const hammer = filter(burst(samples.length, rate, 0.006), "lowpass", 2600 / rate);
+    const hammer = filter(burst(Math.ceil(rate / 15), rate, 0.006), "lowpass", 2600 / rate);
     mix(samples, hammer, 0.16);
     ring(samples, rate, 92, 0.12, 0.02);
     return buffer(context, finish(samples, rate, 0.2));

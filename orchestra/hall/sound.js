@@ -19,7 +19,7 @@ const TOO_FAR = 10;
 const TOO_LATE = 0.05;
 /** How far from the middle a seat is at most, of 1. */
 const WIDTH = 0.4;
-const ECHO = 0.3;
+const ECHO = 0.9;
 /** How loud a note is on the stage: many have to fit below the limiter. */
 const NOTE = 0.4;
 /** What the limiter is behind, in seconds: it looks ahead. */
