@@ -15,7 +15,7 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
 
 def answer(route: Route) -> None:
-    """What is at ``/hall/x/`` is a file of the hall; ``/`` is an empty page, and all else is not."""
+    """A file of the hall at ``/hall/x/``; ``/`` is an empty page, and there is nothing else."""
     path = route.request.url.removeprefix("http://localhost")
     file = HALL / path.removeprefix("/hall/x/")
     if path == "/":
