@@ -1,10 +1,11 @@
-"""What clients may call that an application answers: RPC and messages."""
+"""What clients may call that an application answers, or by itself the server: RPC and messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from orchestra.hub import Hub
 from orchestra.policy.grants import Grant
 
 
@@ -29,3 +30,19 @@ none. It refuses by raising :class:`orchestra.RefusedError`, whose reason the ca
 MessageHandler: TypeAlias = Callable[[Caller, Any], object]
 """Takes a message that a client has sent to the server: as with :data:`RpcHandler`, but nothing is
 answered."""
+
+TIME = "orchestra.time"
+"""The method by which clients ask what time it is."""
+
+
+def built_in(hub: Hub) -> dict[str, RpcHandler]:
+    """The methods that the server has by itself, by their names.
+
+    :param hub: whose clock it is that clients are told.
+    """
+
+    def tell_time(caller: Caller, data: Any) -> dict[str, float]:
+        # At once: whoever measures a clock by this takes half of the round trip for each way.
+        return {"time": hub.wall_clock() * 1000}
+
+    return {TIME: tell_time}

@@ -36,7 +36,7 @@ from orchestra.policy.api_keys import ApiKeys
 from orchestra.policy.limits import RatePerAddress, TokenBucket
 from orchestra.policy.origins import SAME
 from orchestra.refusal import RefusedError
-from orchestra.session.calls import MessageHandler, RpcHandler
+from orchestra.session.calls import MessageHandler, RpcHandler, built_in
 from orchestra.session.encodings import Encodings
 from orchestra.settings import NOTHING, ChannelSettings
 from orchestra.urls import MAIN
@@ -151,7 +151,8 @@ class OrchestraFactory(WebSocketServerFactory):
         :param api_keys: whoever has one may do everything. If there are any, and no policy, they
             alone may post.
         :param max_subscriptions: channels that a client of an SDK may listen to at the same time.
-        :param rpc: what clients of an SDK may call, by the names of the methods.
+        :param rpc: what clients of an SDK may call, by the names of the methods. One that is
+            called like one of the server's own (``orchestra.time``) takes its place.
         :param on_message: takes what they send to the server, and is not for a channel.
         :param policy_timeout: seconds in which a policy must have decided each time.
         :param log_notes: whether what clients write may be in the log. If not, that tells of each
@@ -237,7 +238,7 @@ class OrchestraFactory(WebSocketServerFactory):
         self.encodings = Encodings()
         """How messages are put to clients of SDKs."""
         self.max_subscriptions = max_subscriptions
-        self.rpc = dict(rpc)
+        self.rpc = built_in(self.hub) | dict(rpc)
         """What clients of an SDK may call, by the names of the methods."""
         self.on_message = on_message
         self.activity = ActivityLog(self.reactor, log_notes)

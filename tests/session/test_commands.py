@@ -460,6 +460,44 @@ def test_calls_are_answered_at_the_same_time(serve: Serve) -> None:
     assert "ping" in sdk.told[-1]
 
 
+def test_the_time(serve: Serve) -> None:
+    """It is told by the hub's clock, in milliseconds with fractions, before anything else happens;
+    whatever else the client has been allowed, and whatever it has asked with."""
+    now = 1700000000.1234
+    nothing = Grant(capabilities=())
+    sdk = SDK(serve(wall_clock=lambda: now, policy=AskedPolicy(grant=nothing)))
+    times = [sdk.command("rpc", method="orchestra.time", data=data) for data in (None, [1])]
+    sdk.send(*times, sdk.command("ping"))
+    time, same, ping = sdk.read()
+    assert time["rpc"] == same["rpc"] == {"data": {"time": 1700000000123.4}}
+    assert "ping" in ping
+    now += 1
+    assert sdk.ask("rpc", method="orchestra.time") == {"data": {"time": 1700000001123.4}}
+
+
+def test_a_time_of_the_applications_own(serve: Serve) -> None:
+    """A method that it calls the same takes the place of the server's."""
+    sdk = SDK(serve(rpc={"orchestra.time": lambda caller, data: "noon", "echo": lambda c, d: d}))
+    assert sdk.ask("rpc", method="orchestra.time") == {"data": "noon"}
+    assert sdk.ask("rpc", method="echo", data=1) == {"data": 1}
+
+
+def test_the_time_waits_with_the_other_calls(serve: Serve) -> None:
+    """It is a call like others: when too many are not answered yet, it is not either."""
+    waiting: list[Deferred[Any]] = []
+
+    def late(caller: Any, data: Any) -> Any:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    sdk = SDK(serve(rpc={"late": late}))
+    sdk.send(*[sdk.command("rpc", method="late") for _ in range(MAX_CALLS)])
+    asked = sdk.call("rpc", method="orchestra.time")
+    assert sdk.answer(asked) is None
+    waiting[0].callback(None)
+    assert set(sdk.answer(asked)["data"]) == {"time"}
+
+
 def test_a_call_that_the_application_cancels(serve: Serve, log: list[LogEvent]) -> None:
     """It is answered like any that failed; that of a client that has left is cancelled."""
     calls: list[Deferred[Any]] = []
