@@ -113,7 +113,7 @@ def file(read: Callable[[str], object], allowed: str) -> Check:
 
 def folder(value: Any) -> str:
     """The name of a folder that is a page."""
-    if not (isinstance(value, str) and value):
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"must be {PAGE}")
     return value
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ INSTALLED = """
 import orchestra, pathlib
 package = pathlib.Path(orchestra.__file__).parent
 assert (package / "py.typed").exists(), "no type information"
+assert orchestra.OrchestraFactory().page is not None, "no page"
 print(package)
 """
 
@@ -96,6 +98,15 @@ def test_the_sdist_has_what_operators_copy(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()} <= files
+
+
+def test_all_files_of_the_hall_are_in_both(built: Path) -> None:
+    """What browsers are shown is no Python, and is there all the same, to the last file."""
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    hall = {path.relative_to(ROOT).as_posix() for path in (ROOT / "orchestra/hall").rglob("*")}
+    assert hall <= set(zipfile.ZipFile(wheel).namelist())
+    with tarfile.open(sdist) as archive:
+        assert hall <= {name.partition("/")[2] for name in archive.getnames()}
 
 
 def test_the_folder(fresh: Path, checkout: Path) -> None:

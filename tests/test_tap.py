@@ -26,6 +26,8 @@ from orchestra.refusal import RefusedError
 from orchestra.service import OrchestraService
 from orchestra.tap import Options, makeService
 from orchestra.tls import EndpointCertificate, ServerCertificate
+from orchestra.web.page import Page
+from orchestra.web.pages import HALL
 from tests.certificates import Issuer
 
 
@@ -166,6 +168,51 @@ def test_metrics() -> None:
     assert isinstance(only, OrchestraService)
 
 
+class TestPage:
+    """What browsers are shown."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "page"
+        folder.mkdir()
+        (folder / "index.html").write_text("a page")
+        return folder
+
+    def test_it_is_that_of_the_folder(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Relative to where the process is started, as all files are; the server's by default."""
+        monkeypatch.chdir(folder.parent)
+        page = server(parse("--page=page")).factory.page
+        assert page is not None
+        assert page.version == Page(folder).version != HALL.version
+        assert server(parse()).factory.page is HALL
+
+    def test_there_may_be_none(self) -> None:
+        """Then a browser is a client like any other."""
+        assert server(parse("--no-page")).factory.page is None
+
+    @pytest.mark.parametrize("place", ["command line", "file", "both"])
+    def test_it_cannot_be_there_and_not(self, folder: Path, place: str) -> None:
+        """One line says so."""
+        config = folder / "orchestra.toml"
+        lines = {"command line": "", "file": f"page = '{folder}'\nno-page = true\n"}
+        config.write_text(lines.get(place, "no-page = true"))
+        arguments = {"command line": [f"--page={folder}", "--no-page"], "file": []}
+        with pytest.raises(SystemExit) as caught:
+            parse(f"--config={config}", *arguments.get(place, [f"--page={folder}"]))
+        where = f"{config}:1: page = '{folder}'" if place == "file" else f"--page {folder}"
+        assert caught.value.code == f"orchestra: {where}: goes not together with a no-page"
+
+    def test_the_file_may_say_it(self, folder: Path) -> None:
+        """With a false no-page as well."""
+        config = folder / "orchestra.toml"
+        config.write_text(f"page = '{folder}'\nno-page = false\n")
+        page = server(parse(f"--config={config}")).factory.page
+        assert page is not None
+        assert page.version == Page(folder).version
+        config.write_text("no-page = true\n")
+        assert server(parse(f"--config={config}")).factory.page is None
+
+
 @pytest_twisted.inlineCallbacks
 def test_a_port_can_be_shared() -> Any:
     """With --reuse-port a second server may listen where the first one does."""
@@ -225,6 +272,9 @@ def test_a_port_can_be_shared() -> Any:
         ),
         (["--metrics=1", "--metrics-channels="], ["--metrics-channels :", "must be a name of 1"]),
         (["--metrics=1", "--metrics-channels=\udcff"], ["'\\udcff'", "must be a name of 1"]),
+        (["--page="], ["--page : must be a folder with an index.html"]),
+        (["--page=/nowhere"], ["--page /nowhere: No such file or directory; must be a folder"]),
+        (["--page=/dev/null"], ["--page /dev/null: Not a directory; must be a folder"]),
         (["--log-format=xml"], ["--log-format xml", "must be text or json"]),
         (["--listen="], ["--listen :", "must be a Twisted endpoint string such as tcp:8080"]),
         (["--listen=nonsense:1"], ["--listen nonsense:1", "Unknown endpoint type", "tcp:8080"]),

@@ -100,9 +100,9 @@ class File:
 class Page:
     """What a browser is shown that opens the server's address: the files of a folder.
 
-    ``index.html`` is the page itself. In each file of HTML, ``hall/{version}/`` is replaced by the same
-    with :attr:`version`: ``hall/{version}/app.js`` is a URL of the folder's ``app.js`` that browsers
-    may keep for good.
+    ``index.html`` is the page itself. In all HTML, ``hall/{version}/`` is replaced by the same
+    with :attr:`version`, so that ``hall/{version}/app.js`` is a URL of the folder's ``app.js``
+    that browsers may keep for good.
 
     All of it is read at once. Names that begin with a dot are left out, and so are folders behind
     symbolic links. It knows nothing of requests.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_to_bytes
 
-from autobahn.twisted.util import peer2str
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
@@ -14,9 +13,10 @@ from zope.interface import implementer
 from orchestra.dialects.event_stream import CONTENT_TYPE
 from orchestra.refusal import RefusedError
 from orchestra.urls import RESERVED
-from orchestra.web.answers import body, refuse
+from orchestra.web.answers import body
 from orchestra.web.negotiation import accepts_gzip, is_known
 from orchestra.web.page import INDEX, File, Page
+from orchestra.web.visit import Visit, serve
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
@@ -67,8 +67,8 @@ class Pages:
         if CONTENT_TYPE in accept or _asks_who_is_there(request):
             return None
         if path == b"/podium":
-            return _send(request, HALL, HALL.get(b"podium.html"), CHECKED)
-        if path == b"/":
+            page, name = HALL, b"podium.html"
+        elif path == b"/":
             if "text/html" not in accept:
                 return None
             name = INDEX.encode()
@@ -82,32 +82,30 @@ class Pages:
         return _send(request, page, page.get(name), CHECKED, "Accept, Accept-Encoding")
 
     def _versioned(self, request: Request, page: Page) -> int | bytes:
-        # From a page that was loaded before something has changed: what there is now.
         self._look(page)
         version, _, rest = request.path.removeprefix(b"/hall/").partition(b"/")
         name = unquote_to_bytes(rest)
-        pages = (page, HALL)
-        for one in pages:
-            if version == one.version.encode():
-                answer = _send(request, one, one.get(name), FOR_GOOD)
-                break
-        else:
-            found = next((one for one in pages if one.get(name) is not None), page)
-            answer = _send(request, found, found.get(name), CHECKED)
-        if answer is None:
-            error = RefusedError(404, "the page has no such file")
-            refused = refuse(self._factory, request, peer2str(request.channel), error)
-            answer = body(request, refused)
-        return answer
+        current = [one for one in (page, HALL) if one.version.encode() == version]
+        # Without one it is asked by a page that was loaded before something has changed.
+        for one in current or (page, HALL):
+            cache = FOR_GOOD if current else CHECKED
+            answer = _send(request, one, one.get(name), cache, "Accept-Encoding")
+            if answer is not None:
+                return answer
+        return serve(self._factory, request, _refuse)
 
     def _look(self, page: Page) -> None:
         if page is not HALL:
             page.look(self._factory.reactor.seconds())
 
 
+async def _refuse(_: Visit) -> bytes:
+    raise RefusedError(404, "the page has no such file")
+
+
 def _asks_who_is_there(request: Request) -> bool:
-    _, question, query = request.uri.partition(b"?")
-    return bool(question) and b"presence" in parse_qs(query, keep_blank_values=True)
+    query = request.uri.partition(b"?")[2].decode("iso-8859-1")
+    return "presence" in parse_qs(query, keep_blank_values=True)
 
 
 def _header(request: Request, name: str) -> str:
@@ -117,7 +115,7 @@ def _header(request: Request, name: str) -> str:
 
 
 def _send(
-    request: Request, page: Page, file: File | None, cache: str, vary: str = "Accept-Encoding"
+    request: Request, page: Page, file: File | None, cache: str, vary: str
 ) -> int | bytes | None:
     # Answer with a file, if there is one.
     if file is None:

@@ -36,6 +36,7 @@ from orchestra.policy.secret_files import warn_if_exposed
 from orchestra.process import ProcessService, StartError, compare_memory, raise_open_files
 from orchestra.service import OrchestraService
 from orchestra.tls import ServerCertificate
+from orchestra.web.page import Page
 from orchestra.websocket.factory import OrchestraFactory
 from tests.certificates import Issuer
 from tests.memory import join
@@ -60,6 +61,7 @@ CONTRACT: dict[str, tuple[set[str], set[str]]] = {
     "reloaded": ({"info"}, {"line"}),
     "reload-failed": ({"error"}, {"reason"}),
     "not-started": ({"critical"}, {"reason"}),
+    "page-failed": ({"error"}, {"folder", "reason"}),
     "stopping": ({"info"}, {"signal"}),
     "draining": ({"info"}, {"count", "seconds"}),
     "aborted": ({"warn"}, {"count"}),
@@ -150,6 +152,12 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     with monkeypatch.context() as patch:
         patch.setattr(resource, "setrlimit", _refuse)
         raise_open_files()
+
+    index = folder / "index.html"
+    index.touch()
+    page = Page(folder)
+    index.unlink()
+    page.look(0)
 
     factory = OrchestraFactory(reactor=clock)
     OrchestraService(factory, "tcp:0", reactor=reactor).startService()
