@@ -6,8 +6,9 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from math import inf
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orchestra.channel import Channel, check_name
 from orchestra.counters import APPLICATION, Ledger
@@ -43,6 +44,21 @@ class Call(Protocol):
 
     def cancel(self) -> None:
         """Have it not be called."""
+
+
+class ChannelNumbers(NamedTuple):
+    """How much there is of a channel."""
+
+    channel: str
+    """Its name."""
+
+    subscribers: int
+    published: int
+    """How many messages were published since there is the channel."""
+
+    retained_messages: int
+    retained_bytes: int
+    """Their payload."""
 
 
 class KeyReusedError(ValueError):
@@ -435,6 +451,20 @@ class Hub:
     def channels(self) -> dict[str, int]:
         """The names of the channels there are, each with its number of subscribers."""
         return {name: len(channel) for name, channel in self._channels.items()}
+
+    def busiest(self, count: int, among: int) -> list[ChannelNumbers]:
+        """The channels with the most subscribers, the one with most of all first.
+
+        :param count: how many channels at the most.
+        :param among: at how many to look, so that it does not take longer the more there are: at
+            those that have been there for longest.
+        """
+        found = sorted(islice(self._channels.values(), among), key=len, reverse=True)[:count]
+        return [
+            ChannelNumbers(each.name, len(each), log.last_offset, len(log), log.size)
+            for each in found
+            for log in (each.history,)
+        ]
 
     def _tell(self, error: Exception, what: str) -> None:
         # By name, since channels and listeners may be there before the hub is bound.

@@ -14,8 +14,6 @@ const FLASH = 110;
 /** After how long a tap is the first of others, in milliseconds. */
 const LAST_TAP = 2500;
 
-const [SLOWEST, FASTEST] = [30, 240];
-
 export class Conductor {
   #bpm = byId("bpm", HTMLOutputElement);
   #slider = byId("tempo", HTMLInputElement);
@@ -37,7 +35,7 @@ export class Conductor {
    */
   constructor(now, onset) {
     const set = (/** @type {number} */ bpm) =>
-      onset(changed(this.tempo, Math.min(FASTEST, Math.max(SLOWEST, Math.round(bpm))), now()));
+      onset(changed(this.tempo, bpm, now()));
     byId("slower", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm - 4));
     byId("faster", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm + 4));
     this.#slider.addEventListener("input", () => {
@@ -50,13 +48,13 @@ export class Conductor {
     });
     this.#beat.addEventListener("click", () => {
       const { tempo } = this;
-      onset(tempo.playing ? stopped(tempo, now()) : started(now(), tempo.bpm));
+      onset(tempo.playing ? stopped(tempo, now()) : started(now(), tempo.bpm, tempo));
     });
     byId("tap", HTMLButtonElement).addEventListener("click", () => {
       const at = now();
       this.#taps = [...this.#taps.filter((tap) => at - tap < LAST_TAP), at].slice(-8);
       const bpm = tapped(this.#taps);
-      if (bpm !== null) onset({ ...started(at, bpm), beat: at });
+      if (bpm !== null) onset({ ...started(at, bpm, this.tempo), beat: at });
     });
   }
 

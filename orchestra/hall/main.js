@@ -1,6 +1,6 @@
 /** The concert hall: brings its parts together. */
 
-import { Client } from "./client.js";
+import { CallError, Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { byId } from "./dom.js";
@@ -16,7 +16,7 @@ import { Seats } from "./seats.js";
 import * as settings from "./settings.js";
 import { Sound } from "./sound.js";
 import { Status } from "./status.js";
-import { newer } from "./tempo.js";
+import { newer, validTempo } from "./tempo.js";
 
 /** @typedef {import("./client.js").Info} Info */
 /** @typedef {import("./client.js").Publication} Publication */
@@ -41,6 +41,9 @@ const MANY = 50;
 /** How long a notice stays, in milliseconds. */
 const NOTICE = 10_000;
 
+/** The protocol's code of what one may not do. */
+const NOT_ALLOWED = 103;
+
 const now = () => performance.timeOrigin + performance.now();
 
 const channel = decodeURIComponent(location.hash.slice(1)) || "main";
@@ -54,7 +57,7 @@ const status = new Status(() => client.retry());
 const programme = new Programme(say);
 const conductor = new Conductor(() => clock.now(), setTempo);
 const metronome = new Metronome(sound, clock);
-metronome.onbeat = (index) => conductor.beat(index);
+metronome.onbeat = (/** @type {number} */ index) => conductor.beat(index);
 
 const client = new Client({
   url: websocketUrl(),
@@ -107,6 +110,11 @@ const player = new Player({
   onplay(note, isOn) {
     if (isOn) begin(me, note, now());
     else end(me, note, now());
+  },
+  onalone(error) {
+    // Where the line is cut the page says so already.
+    if (error instanceof CallError && error.code === NOT_ALLOWED)
+      notice("You may only listen in this hall: what you play is heard by you alone.");
   },
 });
 
@@ -360,8 +368,8 @@ function setTempo(tempo) {
  */
 function hearTempo(tempo, by) {
   // One that was set in the future would stay for ever.
-  if (clock.isKnown && tempo.set > clock.now() + 60_000) return;
-  if (newer(tempo, conductor.tempo)) follows(tempo, by);
+  if (!validTempo(tempo, clock.now())) return;
+  if (newer(conductor.tempo, tempo) !== conductor.tempo) follows(tempo, by);
 }
 
 /**
@@ -460,20 +468,25 @@ function showSound(isOn) {
   soundButton.setAttribute("aria-pressed", String(isOn));
 }
 
+/** Begin, or go on after the browser or a call has stopped it. */
 async function startSound() {
   await sound.start();
-  if (!sound.isOn) return;
-  byId("silent", HTMLElement).hidden = true;
-  showSound(!sound.muted);
-  removeEventListener("pointerdown", startSound, true);
-  removeEventListener("keydown", startSound, true);
-}
-addEventListener("pointerdown", startSound, true);
-addEventListener("keydown", startSound, true);
-soundButton.addEventListener("click", () => {
-  if (soundButton.getAttribute("aria-pressed") === "true") sound.muted = true;
-  else sound.muted = false;
+  byId("silent", HTMLElement).hidden = sound.isOn;
   showSound(sound.isOn && !sound.muted);
+}
+
+for (const gesture of ["pointerdown", "keydown"])
+  addEventListener(
+    gesture,
+    ({ target }) => {
+      if (!sound.isOn && target !== soundButton) void startSound();
+    },
+    true,
+  );
+
+soundButton.addEventListener("click", () => {
+  sound.muted = sound.isOn && !sound.muted;
+  void startSound();
 });
 
 chooseInstrument();

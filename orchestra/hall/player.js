@@ -22,7 +22,7 @@ export class Player {
 
   /**
    * @param {{client: Client, clock: ServerClock, sound: Sound, now: () => number,
-   *   onplay: (note: string, isOn: boolean) => void}} parts
+   *   onplay: (note: string, isOn: boolean) => void, onalone: (error: unknown) => void}} parts
    */
   constructor(parts) {
     this.parts = parts;
@@ -34,12 +34,12 @@ export class Player {
    * @param {number} loud 0 to 1.
    */
   on(note, loud) {
-    const { client, clock, sound, now, onplay } = this.parts;
+    const { sound, now, onplay } = this.parts;
     const at = now();
     this.#playing.set(note, this.instrument);
     sound.on(ME, this.instrument, note, at, loud);
     onplay(note, true);
-    if (clock.isKnown) client.publish(on(note, this.instrument, clock.toServer(at) + DELAY, loud)).catch(alone);
+    this.#publish(on(note, this.instrument, this.#elsewhere(at), loud));
   }
 
   /**
@@ -47,7 +47,7 @@ export class Player {
    * @param {string} note
    */
   off(note) {
-    const { client, clock, sound, now, onplay } = this.parts;
+    const { sound, now, onplay } = this.parts;
     const instrument = this.#playing.get(note);
     if (instrument === undefined) return;
     this.#playing.delete(note);
@@ -55,9 +55,20 @@ export class Player {
     onplay(note, false);
     if (instrument === "drums") return; // which end by themselves
     sound.off(ME, instrument, note, at);
-    if (clock.isKnown) client.publish(off(note, instrument, clock.toServer(at) + DELAY)).catch(alone);
+    this.#publish(off(note, instrument, this.#elsewhere(at)));
+  }
+
+  /**
+   * When it sounds elsewhere, in milliseconds of the server's time.
+   * @param {number} at local milliseconds.
+   * @returns {number}
+   */
+  #elsewhere(at) {
+    return this.parts.clock.toServer(at) + DELAY;
+  }
+
+  /** @param {object} message */
+  #publish(message) {
+    this.parts.client.publish(message).catch(this.parts.onalone);
   }
 }
-
-/** What could not be published was heard here alone; the page says so where the line is cut. */
-function alone() {}

@@ -27,9 +27,9 @@ class OrchestraCollector(Collector):
     It is to be asked in the reactor's thread, in which nothing changes meanwhile.
     """
 
-    def __init__(self, factory: OrchestraFactory, lag: Histogram) -> None:
+    def __init__(self, factory: OrchestraFactory, lag: Histogram | None = None) -> None:
         """
-        :param lag: how late the reactor is, in seconds.
+        :param lag: how late the reactor is, in seconds; nothing is told of it without.
         """
         self._factory = factory
         self._lag = lag
@@ -209,12 +209,13 @@ class OrchestraCollector(Collector):
         # another line here.
         broker.add_metric(["memory"], 1)
         yield broker
-        yield _histogram(
-            "orchestra_reactor_lag_seconds",
-            "How late the reactor is: once a second, how much later than it was due a timer "
-            "fires.",
-            self._lag,
-        )
+        if self._lag is not None:
+            yield _histogram(
+                "orchestra_reactor_lag_seconds",
+                "How late the reactor is: once a second, how much later than it was due a timer "
+                "fires.",
+                self._lag,
+            )
 
 
 def _histogram(name: str, documentation: str, histogram: Histogram) -> Metric:

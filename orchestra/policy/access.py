@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from orchestra.interfaces import IPolicy
 from orchestra.message import Content
-from orchestra.policy.api_keys import HEADER, ApiKeys
+from orchestra.policy.api_keys import HEADER, NO_KEY, ApiKeys
 from orchestra.policy.grants import EVERYTHING, Grant
 from orchestra.refusal import RefusedError
 
@@ -147,7 +147,7 @@ class Access:
             return _WITH_API_KEY
         if self.policy is None:
             if request.method == "POST" and self.api_keys is not None:
-                raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
+                raise RefusedError(401, NO_KEY)
             return EVERYTHING
         found: Grant | Deferred[Grant] = self._in_time(self.policy.connect(request))
         return found

@@ -125,6 +125,28 @@ class TrustedProxies:
         return address
 
 
+def forwarded_for(headers: Mapping[str, str]) -> list[str | None]:
+    """All addresses that the headers ``X-Forwarded-For`` and ``Forwarded`` tell, by whomever.
+
+    :param headers: of a request, by their names in lower case.
+    :returns: the addresses; ``None`` for each that is none, such as ``unknown``.
+    :raises RefusedError: if ``Forwarded`` cannot be understood.
+    """
+    told = (_x_forwarded_for(headers) or []) + (_forwarded(headers) or [])
+    return [_node_address(node) for node in told]
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is that of the machine itself (RFC 6890).
+
+    :param address: as :func:`plain` returns it.
+    """
+    try:
+        return address == UNIX or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def address_of(peer: object) -> str:
     """The address at the other end of a connection, or :data:`UNIX`.
 

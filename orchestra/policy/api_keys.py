@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +12,12 @@ from orchestra.refusal import RefusedError
 
 HEADER = "X-API-Key"
 
+SCHEME = "apikey"
+"""The scheme of ``Authorization`` with which a key can come as well."""
+
+NO_KEY = f"an API key is needed, in the header {HEADER}"
+"""What somebody is told who has none."""
+
 SHORTEST = 16
 """How many characters a key has at the least."""
 
@@ -19,6 +25,19 @@ _KEY = re.compile(rf"[\w.~+/=-]{{{SHORTEST},255}}", re.ASCII)
 
 ALLOWED = f"a file with keys of {SHORTEST} to 255 letters, digits and -._~+/=, one in each line"
 """What a file of keys must be, in words."""
+
+
+def find_key(headers: Mapping[str, str]) -> str | None:
+    """The API key of a request; ``None`` if it has none.
+
+    :param headers: of the request, by their names in lower case.
+    """
+    key = headers.get(HEADER.lower())
+    if key is None:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != SCHEME:
+            return None
+    return key.strip()
 
 
 class ApiKeys:

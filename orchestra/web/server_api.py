@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from orchestra.policy.api_keys import HEADER
+from orchestra.policy.api_keys import NO_KEY, SCHEME, find_key
 from orchestra.refusal import RefusedError
 from orchestra.web.answers import answer_json
 from orchestra.web.api_batch import BatchRequest, replies
@@ -35,7 +35,6 @@ TIMES_MESSAGE = 8
 take six."""
 
 _METHOD = "POST"
-_SCHEME = "apikey"
 
 Asked = TypeVar("Asked")
 
@@ -76,16 +75,14 @@ class ServerApiResource(Resource):
         if keys is None:
             reason = "this path is the server's own; its API needs API keys (--api-key-file)"
             raise RefusedError(404, reason)
-        key = headers.get(HEADER.lower())
+        key = find_key(headers)
         if key is None:
-            scheme, _, key = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != _SCHEME:
-                raise RefusedError(401, f"an API key is needed, in the header {HEADER}")
-        keys.check(key.strip())
+            raise RefusedError(401, NO_KEY)
+        keys.check(key)
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
-        return serve(self._factory, request, self._answer, allow=_METHOD, challenge=_SCHEME)
+        return serve(self._factory, request, self._answer, allow=_METHOD, challenge=SCHEME)
 
     async def _answer(self, visit: Visit) -> bytes:
         self.check_key(visit.headers)

@@ -283,3 +283,11 @@ def test_the_number_of_channels_does_not_matter(told: Told) -> None:
     factory.hub._channels = None  # type: ignore[assignment]
     factory.clients = None  # type: ignore[assignment]
     assert told(factory)["orchestra_channels"] == 1000
+
+
+def test_a_lag_that_is_not_measured(factory: OrchestraFactory) -> None:
+    """Nothing is told of it; all else is."""
+    with_lag = {metric.name for metric in OrchestraCollector(factory, Histogram()).collect()}
+    without = {metric.name for metric in OrchestraCollector(factory).collect()}
+    assert with_lag - without == {"orchestra_reactor_lag_seconds"}
+    assert without < with_lag

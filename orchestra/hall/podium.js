@@ -1,0 +1,194 @@
+/** The podium: what the server does, as it does it. This puts the page's parts together. */
+
+import { showBusiest } from "./busiest.js";
+import { headersOf, keep, known } from "./credentials.js";
+import { bytes, count, milliseconds } from "./format.js";
+import { Latency } from "./latency.js";
+import { Load } from "./load.js";
+import { Numbers } from "./numbers.js";
+import { Plot } from "./plot.js";
+
+/** @typedef {import("./credentials.js").Credential} Credential */
+/** @typedef {import("./numbers.js").Figures} Figures */
+/** @typedef {{p50: number | null, p99: number | null}} Percentiles */
+
+/** @template {Element} Kind @param {string} id @param {new () => Kind} kind @returns {Kind} */
+function part(id, kind) {
+  const found = document.getElementById(id);
+  if (!(found instanceof kind)) throw new TypeError(`the page has no ${id}`);
+  return found;
+}
+
+/** @param {string} id @param {string} text */
+function write(id, text) {
+  const element = part(id, HTMLElement);
+  // Writing the same again would take away what somebody has marked.
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const MAIN = { colour: "--brass" };
+const SECOND = { colour: "--ink", isDashed: true };
+const BAD = { colour: "--bad", isDashed: true };
+
+/** What is plotted: by the canvas, its lines and their values. */
+/** @type {[string, import("./plot.js").Line[], (f: Figures, l: Percentiles) => (number | null)[]][]} */
+const PLOTTED = [
+  ["messages", [MAIN], (figures) => [figures.messages]],
+  ["deliveries", [MAIN], (figures) => [figures.deliveries]],
+  ["latency", [MAIN, SECOND], (_, latency) => [latency.p50, latency.p99]],
+  ["connections", [MAIN], (figures) => [figures.connections]],
+  ["readers", [MAIN, BAD], (figures) => [figures.lagging, figures.evictions]],
+  ["channels", [MAIN], (figures) => [figures.channels]],
+];
+
+/** What is written. */
+/** @type {Record<string, (figures: Figures) => string>} */
+const WRITTEN = {
+  "messages-now": (figures) => count(figures.messages),
+  "deliveries-now": (figures) => count(figures.deliveries),
+  "delivered-now": (figures) => bytes(figures.deliveredBytes),
+  "connections-now": (figures) => count(figures.connections),
+  "subscribers-now": (figures) => count(figures.subscribers),
+  "lagging-now": (figures) => count(figures.lagging),
+  "evictions-now": (figures) => count(figures.evictions),
+  "evicted-now": (figures) => count(figures.evicted),
+  "channels-now": (figures) => count(figures.channels),
+  "retained-now": (figures) => count(figures.retained),
+  "retained-bytes-now": (figures) => bytes(figures.retainedBytes),
+  "full-now": (figures) => count(figures.full),
+  "held-now": (figures) => count(figures.held),
+  "buffered-now": (figures) => bytes(figures.buffered),
+  "buffered-limit": (figures) =>
+    figures.bufferedLimit ? `of ${bytes(figures.bufferedLimit)}` : "without a limit",
+  "missed-now": (figures) => count(figures.missed),
+  "refused-now": (figures) => count(figures.refused),
+};
+
+const plots = PLOTTED.map(([id, lines]) => new Plot(part(id, HTMLCanvasElement), lines));
+const rows = part("busiest", HTMLTableSectionElement);
+const secretForm = part("credential", HTMLFormElement);
+const loadForm = part("load", HTMLFormElement);
+const channel = part("channel", HTMLInputElement);
+
+/** @type {Credential | null} */
+let credential = known();
+
+/** Where this page is, wherever that is mounted. */
+const base = new URL(".", location.href);
+
+/** @param {string} path @returns {string} the URL of a WebSocket */
+function socketUrl(path) {
+  return `${base.origin.replace("http", "ws")}${base.pathname}${path}`;
+}
+
+/** The only credential that WebSockets of a browser can have. */
+function token() {
+  return credential?.kind === "token" ? credential.secret : undefined;
+}
+
+// The numbers.
+
+/** @param {string} text - nothing, if all is well */
+function announce(text) {
+  write("banner-text", text);
+  part("banner", HTMLElement).hidden = !text;
+  document.body.classList.toggle("is-stale", Boolean(text));
+}
+
+const numbers = new Numbers({
+  url: "podium/numbers",
+  handlers: {
+    onfigures(figures) {
+      announce("");
+      secretForm.hidden = true;
+      const latency = meter.read();
+      PLOTTED.forEach(([, , values], index) => plots[index].add(values(figures, latency)));
+      for (const [id, text] of Object.entries(WRITTEN)) write(id, text(figures));
+      write("p50-now", milliseconds(latency.p50));
+      write("p99-now", milliseconds(latency.p99));
+      showBusiest(rows, figures.busiest);
+      part("no-channels", HTMLElement).hidden = figures.busiest.length > 0;
+    },
+    onaway({ reason, delay }) {
+      announce(`${reason} Trying again in ${Math.ceil(delay / 1000)} s.`);
+      part("retry", HTMLButtonElement).hidden = false;
+    },
+    onrefused({ reason, takes }) {
+      announce(`The server refuses to tell: ${reason}`);
+      part("retry", HTMLButtonElement).hidden = takes !== null;
+      if (takes === null) return;
+      const kind = credential?.kind ?? (takes === "apikey" ? "key" : "token");
+      part(`is-${kind}`, HTMLInputElement).checked = true;
+      if (secretForm.hidden) {
+        secretForm.hidden = false;
+        part("secret", HTMLInputElement).focus();
+      }
+    },
+  },
+});
+
+part("retry", HTMLButtonElement).addEventListener("click", () => numbers.start());
+
+secretForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const field = part("secret", HTMLInputElement);
+  const kind = part("is-key", HTMLInputElement).checked ? "key" : "token";
+  credential = { kind, secret: field.value.trim() };
+  field.value = "";
+  keep(credential);
+  begin();
+});
+
+// The latency.
+
+const meter = new Latency(socketUrl("connection/websocket"), (trouble) =>
+  write("latency-trouble", trouble ? `Not measured: ${trouble}` : ""),
+);
+const measures = part("measures", HTMLInputElement);
+
+function measure() {
+  meter.stop();
+  write("latency-trouble", "");
+  if (measures.checked && channel.checkValidity()) meter.measure(channel.value, token());
+}
+
+measures.addEventListener("change", measure);
+channel.addEventListener("change", measure);
+
+// The load.
+
+/** @param {string} id @returns {number} */
+function amount(id) {
+  return part(id, HTMLInputElement).valueAsNumber;
+}
+
+const load = new Load(({ isPlaying, played, rate, isHeldUp, ended }) => {
+  part("stop", HTMLButtonElement).disabled = !isPlaying;
+  write("load-rate", count(rate));
+  write("load-played", count(played));
+  write("load-held", isHeldUp ? "This is as many as the browser or the connection takes." : "");
+  write("load-ended", ended && `Stopped: ${ended}.`);
+});
+
+loadForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const path = channel.value.split("/").map(encodeURIComponent).join("/");
+  load.start({
+    url: socketUrl(`${path}?echo=0`),
+    token: token(),
+    rate: amount("rate"),
+    size: amount("size"),
+    seconds: amount("seconds"),
+  });
+});
+
+part("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
+addEventListener("pagehide", () => load.stop());
+
+function begin() {
+  numbers.headers = headersOf(credential);
+  numbers.start();
+  measure();
+}
+
+begin();
