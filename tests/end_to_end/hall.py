@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EAR = Path(__file__).with_name("ear.js")
 """What listens to the sound of a page."""
 
-DESK: dict[str, Any] = {"viewport": {"width": 1200, "height": 860}}
+DESK: dict[str, Any] = {"viewport": {"width": 1200, "height": 880}}
 """A page on a desk, as options of a browser's context."""
 
 PHONE: dict[str, Any] = {
@@ -27,6 +27,11 @@ PHONE: dict[str, Any] = {
 }
 SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 740}}
 DARK: dict[str, Any] = {**DESK, "color_scheme": "dark"}
+
+KNOWN = """settings => {
+    if (location.protocol === "http:" && !localStorage.orchestra) localStorage.orchestra = settings
+}"""
+"""What a browser remembers of who sat there before."""
 
 LINE_IS_CUT = re.compile("WebSocket connection to '.*' failed")
 """What a browser says itself of a server that is not there."""
@@ -48,17 +53,25 @@ class Musician:
         if message.type == "error":
             self.errors.append(message.text)
 
-    def enter(self, place: Place, channel: str, query: str = "") -> None:
-        """Go into a hall, sit down, and touch the page, so that it may sound."""
+    def go(self, place: Place, channel: str, query: str = "") -> None:
+        """Go to a hall."""
         self.page.goto(place.http(f"/{query}#{channel}"))
-        self.page.wait_for_selector("#status.here")
+
+    def enter(self, place: Place, channel: str, query: str = "") -> None:
+        """Go into a hall, and touch the page, so that it may sound."""
+        self.go(place, channel, query)
+        self.is_back()
+        self.page.locator("#stage").click()
+        self.page.wait_for_selector("#silent", state="hidden")
+        self.page.wait_for_selector("#clock:has-text('known to')")
+
+    def sit(self) -> None:
+        """Say who it is, and choose the instrument."""
         self.page.locator("fieldset label", has_text=self.instrument).click()
         field = self.page.get_by_label("Name", exact=True)
         field.fill(self.name)
         field.press("Enter")
         field.blur()
-        self.page.wait_for_selector("#silent", state="hidden")
-        self.page.wait_for_selector("#clock:has-text('known to')")
 
     def key(self, note: str) -> Locator:
         """A key of the page's keyboard, such as ``C sharp 4``."""
@@ -164,12 +177,14 @@ class Hall:
         name: str = "Ann",
         instrument: str = "Violin",
         *,
+        is_known: bool = True,
         has_ear: bool = False,
         script: str = "",
         **options: Any,
     ) -> Musician:
         """A page that is nowhere yet, in a context of its own.
 
+        :param is_known: whether the browser remembers the name and the instrument.
         :param has_ear: whether what it plays can be listened to. It is without its policy then.
         :param script: what runs before the page's own scripts.
         :param options: of the context, such as those of :data:`PHONE`.
@@ -177,6 +192,9 @@ class Hall:
         options = {**DESK, **options, "bypass_csp": has_ear}
         context = self._browser.new_context(**options)
         context.set_default_timeout(1000 * PATIENCE)
+        if is_known:
+            settings = json.dumps({"name": name, "instrument": instrument.lower()})
+            context.add_init_script(f"({KNOWN})({json.dumps(settings)})")
         if has_ear:
             context.add_init_script(path=EAR)
         if script:
@@ -192,7 +210,7 @@ class Hall:
         errors = musician.errors
         if self.may_be_cut:
             errors = [error for error in errors if not LINE_IS_CUT.match(error)]
-        assert not errors, f"in the page of {musician.name}"
+        assert not errors, f"in the page of {musician.name}: {errors}"
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from websockets.sync.client import ClientConnection
 
 from tests.end_to_end.hall import PHONE, SMALL_PHONE, Hall, Musician, visiting
 from tests.end_to_end.proxies import relaying
+from tests.end_to_end.screenshots import take
 from tests.end_to_end.server import PATIENCE, Place, Server, serving
+from tests.end_to_end.tokens import allowing, token
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserType
 
 A4, C_SHARP_4, C5 = 440.0, 277.18, 523.25
 
@@ -35,12 +37,57 @@ UNLUCKY = """
 """
 """A page that waits for as long as it may, and does not see the end of any wait that is long."""
 
-TOO_SMALL = """[...document.querySelectorAll("button, label, input:not([type=radio]), a")]
-    .map(element => [element.id || element.textContent, element.getBoundingClientRect()])
-    .filter(([_, box]) => box.width > 1 && (box.width < 24 || box.height < 24))
-    .map(([name, box]) => [name, box.width, box.height])
-"""
-"""What is smaller than a target has to be (WCAG 2.2, success criterion 2.5.8)."""
+BOXES = """selector => [...document.querySelectorAll(selector)].map(element => {
+    const {width, height, bottom} = element.getBoundingClientRect()
+    return [width, height, bottom]
+})"""
+
+AXE = """async () => {
+    const options = {
+        resultTypes: ["violations"], rules: {"target-size": {enabled: true}},
+    }
+    const {violations} = await axe.run(options)
+    return violations
+        .filter(({impact}) => ["serious", "critical"].includes(impact))
+        .map(({id, nodes}) => [id, ...nodes.map(({html}) => html)])
+}"""
+"""What is serious or critical of what axe finds, also of what WCAG 2.2 asks for beyond 2.1."""
+
+MARKUP = """[...document.querySelectorAll("img, b b, #log :not(li, b), script:not([src*=hall])")]
+    .map(element => element.outerHTML)"""
+"""What would be in a page only if something became markup that was said."""
+
+HOSTILE = (
+    *({"on": "C4", "with": "piano", "at": at} for at in (1e308, -1e308, None, "now", [], 2**63)),
+    *(
+        {"on": note, "with": "piano", "at": 1}
+        for note in ("__proto__", None, {}, "C99", "C" * 1000)
+    ),
+    *({"off": "C4", "with": name, "at": 1} for name in ("constructor", None, 7, "drums")),
+    *({"seat": seat} for seat in (None, [], 5, {"name": 5, "with": "violin"}, {"with": {}})),
+    {"seat": {"name": "<img src=x onerror=alert(1)>", "with": "violin"}, "ask": True},
+    {"seat": {"name": "\u202egnitteb", "with": "violin"}, "tempo": {"bpm": 1e308}},
+    *({"tempo": tempo} for tempo in (None, 5, {}, {"bpm": -1}, {"bpm": 1e9, "beat": None})),
+    {"tempo": {"bpm": 120, "beat": 1e308, "playing": True, "set": 1e308}},
+    *({"b64": value} for value in (5, None, "!", "====")),
+    *(None, True, 1e400, {}, [], [[]], ""),
+    "[" * 5000 + "]" * 5000,
+    '{"on":' * 2000 + "1" + "}" * 2000,
+    '"\\ud800"',
+    "<script>document.title = 'mine'</script>",
+    "<b><img src=x onerror=alert(1)></b>",
+    "long" * 25_000,
+    "\u0000\u0007\u202e\u2066",
+    b"\x00\xff" * 50_000,
+)
+"""What no page says: as JSON, as text, and as bytes."""
+
+BEARER = {"Authorization": f"Bearer {token()}"}
+
+PATHS = ["/"]
+"""The pages that there are."""
+
+ROOT = Path(__file__).parents[2]
 
 TWO = {"Violin": (("C 4", "G 4"), ("C4", "G4")), "Drums": (("kick", "hat"), ("kick", "hat"))}
 """What two fingers touch, and what they play."""
@@ -54,13 +101,11 @@ def hall(browser: Browser) -> Iterator[Hall]:
 
 
 def duet(hall: Hall, place: Place, channel: str) -> tuple[Musician, Musician]:
-    """Ann with a violin, and Ben with a cello and an ear, who see each other."""
+    """Ann with a violin, and Ben with a cello and an ear."""
     ann = hall.open("Ann", "Violin")
     ben = hall.open("Ben", "Cello", has_ear=True)
     for musician in (ann, ben):
         musician.enter(place, channel)
-    ann.sees(ann.own_title, ben.title)
-    ben.sees(ann.title, ben.own_title)
     return ann, ben
 
 
@@ -126,8 +171,14 @@ def in_phase(tempo: dict[str, Any], *musicians: Musician) -> None:
 
 
 def test_two_play_together(hall: Hall, server: Server) -> None:
-    """What is played on the computer's keyboard sounds in the other page, while it is held."""
-    ann, ben = duet(hall, server, "duet")
+    """They see each other's names and instruments, and hear a note for as long as it is held."""
+    ann = hall.open("Ann", "Violin", is_known=False)
+    ben = hall.open("Ben", "Cello", is_known=False, has_ear=True)
+    for musician in (ann, ben):
+        musician.enter(server, "duet")
+        musician.sit()
+    ann.sees(ann.own_title, ben.title)
+    ben.sees(ann.title, ben.own_title)
     ben.hears_nothing()
     ann.page.keyboard.down("h")
     ben.seat("Ann", ".playing").wait_for()
@@ -181,10 +232,12 @@ def test_a_plain_line_plays_along(hall: Hall, server: Server) -> None:
             musician.hears(C_SHARP_4)
             musician.reads("Echo: C#4")
         plain.send("<b>Good evening</b>")
+        for musician in (ann, ben):
+            musician.reads("Echo: <b>Good evening</b>")
         ann.say("Good evening, line")
         for musician in (ann, ben):
-            musician.reads("Echo: <b>Good evening</b>", "Ann Good evening, line")
-        assert await_text(plain, "evening, line") == 'Echo: "Good evening, line"'
+            musician.reads("Ann Good evening, line")
+        assert await_text(plain, "evening, line") == "Echo: Good evening, line"
     ann.sees(ann.own_title, ben.title)
 
 
@@ -300,29 +353,190 @@ def test_a_line_is_cut(hall: Hall, server: Server) -> None:
         hall.leave(ann)
 
 
-@pytest.mark.parametrize("phone", [PHONE, SMALL_PHONE], ids=["390 wide", "360 wide"])
 @pytest.mark.parametrize("instrument", ["Violin", "Drums"])
-def test_a_phone(hall: Hall, server: Server, phone: dict[str, Any], instrument: str) -> None:
-    """All fits, the keys are in sight, nothing is too small for fingers, and two play two notes."""
-    channel = f"phone-{phone['viewport']['width']}-{instrument}"
+def test_a_phone(hall: Hall, server: Server, instrument: str) -> None:
+    """All fits, the keys are in sight and not too small, and two fingers play two notes."""
+    channel = f"phone-{instrument}"
+    ann = hall.open("Ann", instrument, **PHONE)
     with server.connect(f"/{channel}") as plain:
-        ann = hall.open("Ann", instrument, **phone)
         ann.enter(server, channel)
-        ann.say("A line that is so long that it does not fit on a phone" + "!" * 100)
-        ann.reads("Ann A line that is so long that it does not fit on a phone" + "!" * 100)
-        page = ann.page
-        page.evaluate("scrollTo(0, 0)")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        box = page.locator("#keyboard").bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] <= phone["viewport"]["height"]
-        assert page.evaluate(TOO_SMALL) == []
+        ann.say("A line that does not fit on a phone" + "!" * 100)
+        ann.reads("Ann A line that does not fit on a phone" + "!" * 100)
+        for size in (SMALL_PHONE["viewport"], PHONE["viewport"]):
+            ann.page.set_viewport_size(size)
+            ann.page.evaluate("scrollTo(0, 0)")
+            assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            keys = ann.page.evaluate(BOXES, "#keyboard button")
+            assert len(keys) >= 6
+            assert all(
+                width >= 24 and height >= 24 and bottom <= size["height"]
+                for width, height, bottom in keys
+            )
         names, notes = TWO[instrument]
         with fingers(ann, *names) as lift:
             for note in notes:
                 await_text(plain, f'"on":"{note}"')
+            assert ann.page.locator("#keyboard .down").count() == 2
             lift()
-            if instrument != "Drums":
-                for note in notes:
-                    await_text(plain, f'"off":"{note}"')
-        assert page.locator("#keyboard .down").count() == 0
+            for note in notes if instrument != "Drums" else ():
+                await_text(plain, f'"off":"{note}"')
+        ann.page.wait_for_function("!document.querySelector('#keyboard .down')")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nobody_is_shut_out(hall: Hall, server: Server, node_folder: Path, path: str) -> None:
+    """axe finds nothing serious in either theme, on a phone, or where the line is cut."""
+    hall.may_be_cut = True
+    with relaying(server) as relay:
+        ann = hall.open()
+        ben = hall.open("Ben", "Drums")
+        ben.enter(server, "main")
+        ann.page.goto(relay.http(path))
+        ann.page.wait_for_load_state("networkidle")
+        ben.say("Good evening")
+        ann.page.evaluate((node_folder / "node_modules/axe-core/axe.min.js").read_text())
+        for colours in ("light", "dark"):
+            ann.page.emulate_media(color_scheme=colours)
+            assert ann.page.evaluate(AXE) == []
+        ann.page.set_viewport_size(SMALL_PHONE["viewport"])
+        assert ann.page.evaluate(AXE) == []
+        relay.shut()
+        ann.page.get_by_role("button", name="Try now").wait_for()
+        for colours in ("light", "dark"):
+            ann.page.emulate_media(color_scheme=colours)
+            assert ann.page.evaluate(AXE) == []
+        hall.leave(ann)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_goes_over_the_network(hall: Hall, server: Server, path: str) -> None:
+    """It is compressed and small, and the second time it is the page itself at the most."""
+    page = hall.open().page
+    devices = page.context.new_cdp_session(page)
+    devices.send("Network.enable")
+    answers: dict[str, dict[str, Any]] = {}
+    sizes: dict[str, int] = {}
+    kept: set[str] = set()
+    devices.on(
+        "Network.responseReceived", lambda e: answers.update({e["requestId"]: e["response"]})
+    )
+    devices.on(
+        "Network.loadingFinished",
+        lambda e: sizes.update({e["requestId"]: e["encodedDataLength"]}),
+    )
+    devices.on("Network.requestServedFromCache", lambda e: kept.add(e["requestId"]))
+
+    page.goto(server.http(path), wait_until="networkidle")
+    assert len(answers) == len(sizes) > 5
+    assert not kept
+    assert sum(sizes.values()) < 100_000
+    for answer in answers.values():
+        headers = {name.lower(): value for name, value in answer["headers"].items()}
+        assert answer["status"] == 200
+        assert headers["content-encoding"] == "gzip" or answer["url"].endswith(".svg")
+        is_page = answer["url"] == server.http(path)
+        assert ("immutable" in headers["cache-control"]) is not is_page
+
+    page.goto("about:blank")
+    answers.clear()
+    sizes.clear()
+    page.goto(server.http(path), wait_until="networkidle")
+    assert len(answers) > 5
+    fetched = [
+        answer["url"]
+        for number, answer in answers.items()
+        if number not in kept and not answer["fromDiskCache"]
+    ]
+    assert fetched in ([], [server.http(path)])
+    assert sum(sizes.values()) < 1000
+
+
+def test_a_hall_of_its_own(hall: Hall, server: Server) -> None:
+    """The fragment of its URL is the channel, whatever characters that has."""
+    ann = hall.open()
+    ann.enter(server, "strings%2Fl%C3%A4ndler")
+    assert ann.page.locator("#channel").input_value() == "strings/ländler"
+    with (
+        server.connect("/strings/l%C3%A4ndler") as same,
+        server.connect("/strings") as other,
+    ):
+        ann.say("here")
+        await_text(same, "Echo: here")
+        other.send("elsewhere")
+        same.send("the same")
+        ann.reads("Echo: the same")
+        assert "Echo: elsewhere" not in ann.programme
+
+
+def test_anything_may_be_said(hall: Hall, server: Server) -> None:
+    """What others send is no markup and breaks nothing, however much of it there is."""
+    ann, ben = duet(hall, server, "hostile")
+    seconds = ann.page.evaluate("performance.timeOrigin + performance.now()")
+    note = {"with": "piano", "at": seconds + 1000}
+    with server.connect("/hostile") as plain:
+        for message in HOSTILE:
+            plain.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
+        for number in range(5000):
+            plain.send(json.dumps({"on": f"C{number % 8}", **note}))
+        plain.send("the end of it")
+        for musician in (ann, ben):
+            musician.reads("Echo: the end of it")
+    ben.page.wait_for_function("ear.hertz()")  # some of it
+    ben.hears_nothing()
+    ann.say("Still here")
+    ben.reads("Ann Still here")
+    ann.page.keyboard.down("h")
+    ben.hears(A4)
+    ann.page.keyboard.up("h")
+    for musician in (ann, ben):
+        assert musician.page.locator("#log li").count() <= 200
+        assert musician.page.evaluate(MARKUP) == []
+        assert musician.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_who_has_a_token_comes_in(hall: Hall, guarded: Server) -> None:
+    """The page asks for one, says why another is not taken, and remembers the hall."""
+    ann = hall.open()
+    ann.go(guarded, "tokens")
+    form = ann.page.locator("#token-form")
+    form.wait_for()
+    form.get_by_label("token").fill("no token")
+    with ann.page.expect_navigation():
+        form.get_by_role("button").click()
+    form.wait_for()
+    assert ann.page.locator("#token-reason").text_content() != ""
+    form.get_by_label("token").fill(token())
+    with ann.page.expect_navigation():
+        form.get_by_role("button").click()
+    ann.is_back()
+    assert form.is_hidden()
+    with guarded.connect("/tokens", additional_headers=BEARER) as plain:
+        ann.say("in")
+        await_text(plain, "Echo: in")
+
+
+def test_who_may_only_listen(hall: Hall, guarded: Server) -> None:
+    """Hears all, and is told so, who tries to speak or to play."""
+    ann = hall.open()
+    ann.enter(guarded, "listeners", f"?token={allowing('sub')}")
+    ann.page.keyboard.press("a")
+    ann.notices("only listen")
+    ann.page.reload()
+    ann.is_back()
+    assert "only listen" not in str(ann.page.locator("#notice").text_content())
+    ann.say("May I?")
+    ann.notices("only listen")
+    with guarded.connect("/listeners", additional_headers=BEARER) as plain:
+        plain.send("You may listen")
+        ann.reads("Echo: You may listen")
+
+
+def test_screenshots(chromium: tuple[BrowserType, dict[str, Any]], tmp_path: Path) -> None:
+    """They can be taken, and are small enough for the documentation."""
+    kind, options = chromium
+    with serving(tmp_path) as server:
+        files = take(kind, options, server, ROOT / "build/screenshots")
+        assert server.stop() == 0
+    assert {file.name for file in files} >= {"hall-light.png", "hall-dark.png", "hall-phone.png"}
+    for file in files:
+        assert 10_000 < file.stat().st_size < 150_000
