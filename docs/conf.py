@@ -33,6 +33,6 @@ autodoc_type_aliases = {
 }
 # What is documented elsewhere, and the rooms that are nobody's business.
 nitpick_ignore_regex = [
-    ("py:.*", r"(autobahn|collections|twisted)\..*|I[A-Z]\w+|ConnectionDeny"),
+    ("py:.*", r"(autobahn|collections|os|twisted)\..*|I[A-Z]\w+|ConnectionDeny"),
     ("py:.*", r"orchestra\.(head|websocket)\..*"),
 ]

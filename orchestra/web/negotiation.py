@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TAG = re.compile(r'(?:W/)?("[!\x23-\x7e\x80-\xff]*")')
+_TAG = re.compile(r'"[!\x23-\x7e\x80-\xff]*"')  # a weak one counts like a strong one
 _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 

@@ -161,7 +161,7 @@ class _Sending:
         while not self._is_paused and self._sent < len(self._body):
             piece = self._body[self._sent : self._sent + PIECE]
             self._sent += len(piece)
-            self._request.write(piece)  # which may pause it
+            self._request.write(piece)  # which may pause it, and even have it go on
         if self._sent == len(self._body) and not self._is_paused:
             self._is_paused = True
             self._request.unregisterProducer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from collections.abc import Callable
 from errno import EACCES
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
 from orchestra.urls import RESERVED
 from orchestra.web.page import LOOK_AGAIN, MAX_COMPRESSED, Page, content_type
-from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE
+from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE, _Sending
 from orchestra.websocket.factory import OrchestraFactory
 from tests.events import captured, named
 from tests.memory import BUFFER
@@ -27,7 +29,6 @@ from tests.web.conftest import Serve
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 INDEX = '<!doctype html><script type="module" src="hall/{version}/app.js"></script>'
 APP = "export const notes = [" + "'C#4', " * 200 + "];\n"
-ETAG = r'"[0-9a-f]{32}(-gzip)?"'
 OWN = Path(__file__).parent.parent.parent / "orchestra" / "hall"
 
 
@@ -57,6 +58,11 @@ def client(serve: Serve, page: Page) -> WebClient:
 def is_the_channels(answer: Answer) -> bool:
     """Whether a GET was answered as in a channel, of which it asks for nothing that there is."""
     return (answer.status, answer.headers.get("upgrade")) == (426, "websocket")
+
+
+def undated(headers: dict[str, str]) -> dict[str, str]:
+    """Headers without the time, which goes on."""
+    return {name: value for name, value in headers.items() if name != "date"}
 
 
 def look_later(client: WebClient) -> None:
@@ -149,7 +155,7 @@ class TestFolder:
         assert Page(folder).version == versions[0]
         (folder / "app.js").write_text("x")
         versions.append(Page(folder).version)
-        (folder / "app.js").rename(folder / "main.js")
+        (folder / "app.js").rename(folder / "apple.js")
         versions.append(Page(folder).version)
         (folder / "empty").touch()
         versions.append(Page(folder).version)
@@ -425,7 +431,8 @@ class TestOwn:
             text = file.read_text()
             for word in ("<style", " style=", "<script>", " onclick=", " onload=", "javascript:"):
                 assert word not in text
-            assert text.count("<script") == text.count('src="hall/{version}/')
+            for script in re.findall(r"<script[^>]*>", text):
+                assert 'src="hall/{version}/' in script
 
     def test_it_is_small(self) -> None:
         """All of it together, as browsers get it, is far below 100 KB."""
@@ -531,7 +538,9 @@ class TestSending:
                 for name in ("etag", "cache-control", "vary"):
                     assert answer.headers[name] == full.headers[name]
                 assert not {"content-length", "transfer-encoding"} & answer.headers.keys()
-        assert client.get(path, If_None_Match='"x"', **accepted) == full
+        other = client.get(path, If_None_Match='"x"', **accepted)
+        assert (other.status, other.body) == (200, full.body)
+        assert undated(other.headers) == undated(full.headers)
         assert not client.transport.disconnecting
 
     @pytest.mark.parametrize("path", ["/", "/app.js", "/hall/x/app.js", "/podium", "/big.txt"])
@@ -546,13 +555,13 @@ class TestSending:
         (full,) = self.read_all(client)
         head = client.do("HEAD", path, **accepted)
         assert (head.status, head.body) == (200, b"")
-        assert head.headers == full.headers
+        assert undated(head.headers) == undated(full.headers)
         assert head.headers["content-length"] == str(len(full.body))
 
     @pytest.mark.parametrize("extra", [-1, 0, 1])
     @pytest.mark.parametrize("pieces", [1, 2, 40])
     def test_a_large_file_waits_for_its_reader(
-        self, client: WebClient, folder: Path, pieces: int, extra: int
+        self, client: WebClient, folder: Path, log: list[LogEvent], pieces: int, extra: int
     ) -> None:
         """Never is more than a few pieces of it in the buffer of a client who takes nothing."""
         body = os.urandom(pieces * PIECE + extra)
@@ -566,6 +575,34 @@ class TestSending:
             assert answer.body == body
             assert "transfer-encoding" not in answer.headers
         assert not client.transport.disconnecting
+
+    def test_a_transport_may_have_it_go_on_at_once(self) -> None:
+        """From within a write, as Twisted says that some do: all is sent once, and in order."""
+
+        class Request:
+            def __init__(self) -> None:
+                self.written: list[bytes] = []
+                self.calls: list[str] = []
+
+            def registerProducer(self, producer: Any, streaming: bool) -> None:
+                self.producer = producer
+
+            def unregisterProducer(self) -> None:
+                self.calls.append("unregistered")
+
+            def write(self, data: bytes) -> None:
+                self.written.append(data)
+                self.producer.pauseProducing()
+                self.producer.resumeProducing()
+
+            def finish(self) -> None:
+                self.calls.append("finished")
+
+        request: Any = Request()
+        body = os.urandom(3 * PIECE + 1)
+        _Sending(request, body).begin()
+        assert b"".join(request.written) == body
+        assert request.calls == ["unregistered", "finished"]
 
     def test_a_reader_may_leave_in_the_middle(self, client: WebClient, folder: Path) -> None:
         """Which is nobody's trouble."""
