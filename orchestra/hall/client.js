@@ -83,7 +83,7 @@ export class Client {
   #hasHeard = false; // the channel, at some time
   /** @type {{epoch: string, offset: number} | null} */
   #position = null; // up to where it has heard the channel, if it may come back there
-  #missedUpTo = 0; // the offset of the last message that it has missed
+  #missedUpTo = -1; // the offset of the last message that it has missed, if any
 
   /**
    * @param {object} options
@@ -301,7 +301,7 @@ export class Client {
     line.relax();
     this.#backoff.reset();
     this.#position = result.recoverable ? { epoch, offset } : null;
-    this.#missedUpTo = recovered ? Math.max(end, offset + publications.length) : 0;
+    this.#missedUpTo = recovered ? Math.max(end, offset + publications.length) : -1;
     const missed = recovered ? this.#missedUpTo - offset : 0;
     const wasRecovering = this.#hasHeard;
     this.#hasHeard = true;

@@ -174,14 +174,10 @@ export class Line {
     if (this.#isRelaxed) this.#dieAfter(this.#silence);
     for (const line of String(data).split("\n")) {
       if (this.isClosed) return; // by what came before
-      /** @type {Reply | null} */
-      let reply = null;
-      try {
-        reply = line ? JSON.parse(line) : null;
-      } catch {
-        return this.end(NO_LINE, "the server says what is not understood");
-      }
-      if (reply) this.#heard(reply);
+      if (!line) continue;
+      const reply = parsed(line);
+      if (!reply) return this.end(NO_LINE, "the server says what is not understood");
+      this.#heard(reply);
     }
   }
 
@@ -197,5 +193,15 @@ export class Line {
     } else if (!id && this.#answersPings) {
       this.#send({});
     }
+  }
+}
+
+/** @param {string} line @returns {Reply | null} null if it is none */
+function parsed(line) {
+  try {
+    const reply = JSON.parse(line);
+    return typeof reply === "object" ? reply : null;
+  } catch {
+    return null;
   }
 }

@@ -17,6 +17,9 @@ export const LONGEST_TEXT = 500;
 /** How loud a note is that does not say it. */
 const LOUD = 0.8;
 
+/** How many milliseconds ahead a note may be said: longer than any clock is wrong that is set. */
+const AHEAD = 60_000;
+
 /** @typedef {import("./tempo.js").Tempo} Tempo */
 
 /**
@@ -51,13 +54,15 @@ const LOUD = 0.8;
  * Read a message. It fails for none.
  *
  * @param {unknown} data - what was published: any JSON
+ * @param {number} [now] - in milliseconds of the server's Unix time. What is said to happen more
+ *   than a minute later is not believed
  * @returns {Message | null} null for what cannot be shown either
  */
-export function parse(data) {
+export function parse(data, now = Infinity) {
   try {
     if (typeof data === "string") return { kind: "text", text: cleaned(data, LONGEST_TEXT) };
     const known = data !== null && typeof data === "object" && !Array.isArray(data);
-    return (known && understood(data)) || other(data);
+    return (known && understood(data, now)) || other(data);
   } catch {
     return null; // it is no JSON, or nested too deeply
   }
@@ -65,12 +70,15 @@ export function parse(data) {
 
 /**
  * @param {Record<string, any>} data
+ * @param {number} now
  * @returns {Message | null}
  */
-function understood(data) {
-  if ("on" in data) return played("on", data.on, data);
-  if ("off" in data) return played("off", data.off, data);
-  const tempo = validTempo(data.tempo);
+function understood(data, now) {
+  if ("on" in data || "off" in data) {
+    const note = "on" in data ? played("on", data.on, data) : played("off", data.off, data);
+    return note && note.at <= now + AHEAD ? note : null;
+  }
+  const tempo = validTempo(data.tempo, now);
   if ("seat" in data) {
     const { name, with: instrument } = data.seat ?? {};
     if (typeof name !== "string" || !INSTRUMENTS.includes(instrument)) return null;
