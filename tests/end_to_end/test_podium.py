@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tests.end_to_end.conftest import Curl
 from tests.end_to_end.server import PATIENCE, Server, serving
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_key_is_asked_for(page: Page, tmp_path: Path) -> None:
     assert KEY not in server.text
 
 
-def test_who_may_see_the_numbers(server: Server, curl: Callable[..., Any]) -> None:
+def test_who_may_see_the_numbers(server: Server, curl: Curl) -> None:
     """By curl: on this machine, and not by a proxy or another name."""
     url = server.http("/podium/numbers")
     assert json.loads(curl(url).body)["samples"]
