@@ -38,13 +38,13 @@ export class ServerClock {
     const error = (received - sent) / 2;
     const fresh = { offset: serverTime - (sent + error), error, at: received };
     if (!Number.isFinite(fresh.offset) || error < 0) return;
-    // A sample of the future is from before the local clock was set back. One that contradicts the
-    // fresh one is from before either clock was set, or from before the machine slept.
+    // One that contradicts the fresh one is from before either clock was set, or from before the
+    // machine slept.
     this.#samples = this.#samples.filter((sample) => {
-      const age = received - sample.at;
+      const age = Math.abs(received - sample.at);
       const apart = Math.abs(sample.offset - fresh.offset);
-      const possible = sample.error + fresh.error + Math.abs(age) * DRIFT + 1;
-      return age >= 0 && age <= MEMORY && apart <= possible;
+      const possible = sample.error + fresh.error + age * DRIFT + 1;
+      return age <= MEMORY && apart <= possible;
     });
     this.#samples.push(fresh);
     /** @param {Sample} sample */

@@ -21,7 +21,7 @@ const SHORTEST = 0.05;
 /**
  * What differs between instruments that are bowed or blown.
  * @typedef {object} Sustained
- * @property {number} level
+ * @property {(hertz: number) => number} level - which is about as loud to the ear in all ranges
  * @property {number} attack - seconds
  * @property {number} release - seconds until it has lost 63 %
  * @property {number} scoop - cents that it begins below the note
@@ -35,7 +35,7 @@ const SHORTEST = 0.05;
 /** @type {Record<string, Sustained>} */
 const SUSTAINED = {
   violin: {
-    level: 0.3,
+    level: () => 0.31,
     attack: 0.07,
     release: 0.05,
     scoop: 22,
@@ -52,13 +52,13 @@ const SUSTAINED = {
     ],
   },
   cello: {
-    level: 0.36,
+    level: (hertz) => 0.42 * (110 / hertz) ** 0.15,
     attack: 0.1,
     release: 0.08,
     scoop: 16,
     vibrato: { hertz: 4.9, cents: 11, tremolo: 0.05, delay: 0.32 },
     partial: (n) => (0.8 + 0.2 * Math.cos(n * 1.7)) / n ** 1.1,
-    bright: (hertz, loud) => 500 + 3 * hertz + 1900 * loud,
+    bright: (hertz, loud) => 350 + 2 * hertz + 1500 * loud,
     noise: { at: (hertz) => 700 + hertz, q: 0.8, attack: 0.05, level: 0.012 },
     body: [
       [105, 3, 4],
@@ -69,7 +69,7 @@ const SUSTAINED = {
     ],
   },
   flute: {
-    level: 0.3,
+    level: (hertz) => 0.29 * (440 / hertz) ** 0.3,
     attack: 0.055,
     release: 0.04,
     scoop: 8,
@@ -261,7 +261,7 @@ function wave(context, instrument) {
 function sustained(context, output, instrument, midi, start, loud) {
   const sound = SUSTAINED[instrument];
   const hertz = frequency(midi);
-  const level = sound.level * loud ** 1.3;
+  const level = sound.level(hertz) * loud ** 1.3;
   const settled = start + sound.attack;
 
   const tone = context.createOscillator();

@@ -7,8 +7,8 @@ import { frequency } from "./notes.js";
 const RINGING = 1.6;
 /** Piano notes that are this far apart are computed, and those between are played from them. */
 const STEP = 3;
-const LOWEST = 21;
-const HIGHEST = 108;
+const LOWEST = 33;
+const HIGHEST = 99;
 /** The longest that a piano's string rings, in seconds. */
 const LONGEST = 4;
 
@@ -71,11 +71,17 @@ function filter(samples, type, at, q = 0.7) {
   const b2 = type === "bandpass" ? -b0 : b0;
   const a1 = (-2 * cos) / (1 + alpha);
   const a2 = (1 - alpha) / (1 + alpha);
-  let [x1, x2, y1, y2] = [0, 0, 0, 0];
+  let x1 = 0;
+  let x2 = 0;
+  let y1 = 0;
+  let y2 = 0;
   for (let i = 0; i < samples.length; i += 1) {
     const x = samples[i];
     const y = b0 * x + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2;
-    [x2, x1, y2, y1] = [x1, x, y1, y];
+    x2 = x1;
+    x1 = x;
+    y2 = y1;
+    y1 = y;
     samples[i] = y;
   }
   return samples;
@@ -92,13 +98,17 @@ function filter(samples, type, at, q = 0.7) {
 function ring(samples, rate, hertz, loud, decay) {
   const step = (2 * Math.PI * hertz) / rate;
   const loss = Math.exp(-1 / (decay * rate));
-  const [cos, sin] = [loss * Math.cos(step), loss * Math.sin(step)];
-  let [re, im] = [loud, 0];
-  // What is 80 dB below is not heard any more.
-  const end = Math.min(samples.length, Math.ceil(9.2 * decay * rate));
+  const cos = loss * Math.cos(step);
+  const sin = loss * Math.sin(step);
+  let re = loud;
+  let im = 0;
+  // What is 80 dB below the loudest is not heard any more.
+  const end = Math.min(samples.length, Math.ceil((9.2 + Math.log(loud)) * decay * rate));
   for (let i = 0; i < end; i += 1) {
     samples[i] += im;
-    [re, im] = [re * cos - im * sin, re * sin + im * cos];
+    const next = re * cos - im * sin;
+    im = re * sin + im * cos;
+    re = next;
   }
 }
 
@@ -142,18 +152,18 @@ function burst(length, rate, decay, starts = [0]) {
 
 /**
  * @param {Float32Array} samples - to which it is added
- * @param {Float32Array} others
+ * @param {Float32Array} others - as long, or shorter
  * @param {number} loud
  */
 function mix(samples, others, loud) {
-  for (let i = 0; i < samples.length; i += 1) samples[i] += loud * others[i];
+  for (let i = 0; i < others.length; i += 1) samples[i] += loud * others[i];
 }
 
 /**
  * Bring samples to a level, and let them begin and end without a click.
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
- * @param {number} level - the square mean of the loudest tenth of a second
+ * @param {number} level - the RMS that the loudest tenth of a second is to have
  */
 function finish(samples, rate, level) {
   const window = Math.round(rate / 10);
@@ -171,7 +181,8 @@ function finish(samples, rate, level) {
   return samples;
 }
 
-/** The sum of squares of several square waves that have nothing to do with each other: metal.
+/**
+ * Several square waves that have nothing to do with each other: metal.
  * @param {number} length - samples
  * @param {number} rate - samples a second
  */
@@ -195,7 +206,14 @@ function decaying(samples, rate, decay) {
   return samples;
 }
 
-/** @type {Record<string, {seconds: number, level: number, strike: (samples: Float32Array, rate: number) => void}>} */
+/**
+ * @typedef {object} Struck
+ * @property {number} seconds - until nothing is heard any more
+ * @property {number} level - the RMS of the loudest tenth of a second
+ * @property {(samples: Float32Array, rate: number) => void} strike
+ */
+
+/** @type {Record<string, Struck>} */
 const STRUCK = {
   kick: {
     seconds: 0.5,
@@ -207,7 +225,7 @@ const STRUCK = {
   },
   snare: {
     seconds: 0.4,
-    level: 0.24,
+    level: 0.21,
     strike(samples, rate) {
       drop(samples, rate, { from: 260, to: 185, fall: 0.02, loud: 0.7, decay: 0.06 });
       ring(samples, rate, 331, 0.35, 0.04);
@@ -216,7 +234,7 @@ const STRUCK = {
   },
   hat: {
     seconds: 0.2,
-    level: 0.1,
+    level: 0.13,
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.035), 1);
       mix(samples, burst(samples.length, rate, 0.03), 0.6);
@@ -244,7 +262,7 @@ const STRUCK = {
   },
   clap: {
     seconds: 0.4,
-    level: 0.2,
+    level: 0.14,
     strike(samples, rate) {
       const hands = burst(samples.length, rate, 0.07, [0, 0.011, 0.021]);
       mix(samples, filter(hands, "bandpass", 1350 / rate, 1.4), 1);
@@ -253,7 +271,7 @@ const STRUCK = {
   },
   click: {
     seconds: 0.1,
-    level: 0.05,
+    level: 0.03,
     strike(samples, rate) {
       ring(samples, rate, 1180, 1, 0.014);
       ring(samples, rate, 1910, 0.5, 0.008);
@@ -261,7 +279,7 @@ const STRUCK = {
   },
   accent: {
     seconds: 0.12,
-    level: 0.075,
+    level: 0.042,
     strike(samples, rate) {
       ring(samples, rate, 1770, 1, 0.016);
       ring(samples, rate, 2870, 0.5, 0.01);
@@ -309,11 +327,11 @@ export function string(context, midi) {
       // The hammer strikes at about an eighth of the string, and is soft.
       const struck = 0.15 + Math.abs(Math.sin((n * Math.PI) / 7.7));
       const loud = (struck * Math.exp(-partial / 3500)) / n ** 0.8;
-      const decay = lasting / (1 + partial / 1600 + 0.1 * (n - 1));
+      const decay = lasting / (1 + partial / 1100 + 0.1 * (n - 1));
       ring(samples, rate, partial, 0.72 * loud, 0.4 * decay);
       if (n <= 8) ring(samples, rate, partial * 1.0003, 0.28 * loud, 1.3 * decay);
     }
-    const hammer = filter(burst(samples.length, rate, 0.006), "lowpass", 2600 / rate);
+    const hammer = filter(burst(Math.ceil(rate / 15), rate, 0.006), "lowpass", 2600 / rate);
     mix(samples, hammer, 0.16);
     ring(samples, rate, 92, 0.12, 0.02);
     return buffer(context, finish(samples, rate, 0.2));

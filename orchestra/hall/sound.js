@@ -18,8 +18,10 @@ const TOO_FAR = 10;
 /** A click that would be later than this is not heard at all, in seconds. */
 const TOO_LATE = 0.05;
 /** How far from the middle a seat is at most, of 1. */
-const WIDTH = 0.55;
-const ECHO = 0.3;
+const WIDTH = 0.4;
+const ECHO = 0.9;
+/** How loud a note is on the stage: many have to fit below the limiter. */
+const NOTE = 0.4;
 /** What the limiter is behind, in seconds: it looks ahead. */
 const LIMITER = 0.006;
 /** Clocks that differ more than this from what was known have been set, or were standing. */
@@ -109,13 +111,14 @@ export class Sound {
    * @param {number} loud - 0 to 1
    */
   on(seat, instrument, note, at, loud) {
-    const when = this.#when(at);
     if (!this.#context || !this.isOn || !isPlayable(instrument, note)) return;
-    if (when > this.#context.currentTime + TOO_FAR) return;
+    const now = this.#context.currentTime;
+    const when = Math.max(now, this.#when(at));
+    if (when > now + TOO_FAR) return;
     this.#release(keyOf(seat, instrument, note), when);
     this.#makeRoom(seat);
     const place = this.#seat(this.#context, seat);
-    const level = Math.min(1, Math.max(0, loud));
+    const level = Math.min(1, Math.max(0, loud)) || 0;
     const voice = play(this.#context, place.input, instrument, note, when, level);
     voice.release(when + STUCK);
     const playing = { seat, key: keyOf(seat, instrument, note), voice };
@@ -169,7 +172,7 @@ export class Sound {
     source.onended = () => source.disconnect();
     source.start(Math.max(when, context.currentTime));
     return () => {
-      if (when > context.currentTime) source.stop();
+      if (when > context.currentTime) source.disconnect();
     };
   }
 
@@ -183,6 +186,7 @@ export class Sound {
     const reverb = context.createConvolver();
     const limiter = context.createDynamicsCompressor();
     const master = context.createGain();
+    stage.gain.value = NOTE;
     wet.gain.value = ECHO;
     reverb.buffer = echo(context);
     limiter.threshold.value = -9;
@@ -267,7 +271,7 @@ export class Sound {
     if (Math.abs(offset - this.#offset) < JUMP) this.#offset += (offset - this.#offset) / 8;
     else this.#offset = offset;
     const when = pageTime(at / 1000) + this.#offset - LIMITER;
-    return Number.isFinite(when) ? Math.max(0, when) : this.#context.currentTime;
+    return Number.isNaN(when) ? this.#context.currentTime : when;
   }
 }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.server import PATIENCE
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 HALL = Path(__file__).parents[2] / "orchestra/hall"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
@@ -26,9 +29,17 @@ def answer(route: Route) -> None:
         route.fulfill(status=404)
 
 
+@pytest.fixture(scope="module")
+def hall_page(browser: Browser) -> Iterator[Page]:
+    """A page that has the hall's files."""
+    with browser.new_context() as context:
+        context.set_default_timeout(1000 * PATIENCE)
+        context.route("**/*", answer)
+        yield context.new_page()
+
+
 @pytest.fixture
-def hall(page: Page) -> Page:
-    """A page at ``http://localhost/``, whose scripts import ``/hall/x/<file>``."""
-    page.context.route("**/*", answer)
-    page.goto("http://localhost/")
-    return page
+def hall(hall_page: Page) -> Page:
+    """A fresh page at ``http://localhost/``, whose scripts import ``/hall/x/<file>``."""
+    hall_page.goto("http://localhost/")
+    return hall_page
