@@ -231,6 +231,29 @@ def test_messages(run: Run) -> None:
     assert parsed(run, *(data for data, _ in expected)) == [message for _, message in expected]
 
 
+def test_what_is_said(run: Run) -> None:
+    """It is short, and clean already when it is sent."""
+    said = run(
+        """
+        const { on, off, seat, tempo, text } = messages
+        return [
+            on("C#4", "violin", 1700000000123.456, 0.123), off("hat", "drums", 1700000000123.456),
+            seat(argument, "flute"), seat("Ann", "flute", { bpm: 96 }, true), tempo({ bpm: 96 }),
+            text(argument),
+        ]
+        """,
+        "\u202eAnn\n" + "x" * 600,
+    )
+    assert said == [
+        {"on": "C#4", "with": "violin", "at": 1700000000123.5, "loud": 0.12},
+        {"off": "hat", "with": "drums", "at": 1700000000123.5},
+        {"seat": {"name": "Ann " + "x" * 19 + "…", "with": "flute"}},
+        {"seat": {"name": "Ann", "with": "flute"}, "tempo": {"bpm": 96}, "ask": True},
+        {"tempo": {"bpm": 96}},
+        "Ann " + "x" * 495 + "…",
+    ]
+
+
 def test_what_only_looks_like_a_message(run: Run) -> None:
     """It is shown as what it is, and nothing of it is believed."""
     note = {"on": "C#4", "with": "violin", "at": NOW}
