@@ -20,6 +20,9 @@ const WHITE = new Set([0, 2, 4, 5, 7, 9, 11]);
 /** How wide a white key is at the least, in pixels. */
 const KEY_WIDTH = 30;
 
+/** How wide a black one is, so that it can be touched (WCAG 2.2, success criterion 2.5.8). */
+const SMALLEST = 24;
+
 const LOUD = 0.8;
 
 /** What a pointer plays that is between the keys. */
@@ -45,7 +48,7 @@ function label(code) {
  * @returns {string}
  */
 function spoken(note) {
-  return note.replace("#", " sharp ").replace(/^([A-G])(-?\d)/, "$1 $2");
+  return note.replace("#", " sharp ");
 }
 
 /**
@@ -137,7 +140,7 @@ export class Keyboard {
       if (kind === "pad" || note.startsWith("C") && !isBlack) key.append(make("span", "", note));
       if (isBlack) {
         key.style.left = `${(100 * before) / whites}%`;
-        key.style.width = `${62 / whites}%`;
+        key.style.width = `max(${SMALLEST}px, ${62 / whites}%)`;
       } else before++;
       key.dataset.note = note;
       this.#keys.set(note, key);
