@@ -74,7 +74,7 @@ class Musician:
         field.blur()
 
     def key(self, note: str) -> Locator:
-        """A key of the page's keyboard, such as ``C sharp 4``."""
+        """A key of the page's keyboard, such as ``C4`` or ``C sharp 4``."""
         return self.page.get_by_role("button", name=note, exact=True)
 
     def seat(self, name: str, state: str = "") -> Locator:
@@ -116,7 +116,7 @@ class Musician:
         """Wait until a line is in the programme, and others after it."""
         self.page.wait_for_function(
             """lines => {
-                const shown = [...document.querySelectorAll("#log li")].map(li => li.textContent)
+                const shown = [...document.querySelectorAll("#log p")].map(line => line.textContent)
                 for (const line of shown) if (line === lines[0]) lines.shift()
                 return !lines.length
             }""",
@@ -126,7 +126,7 @@ class Musician:
     @property
     def programme(self) -> list[str]:
         """All lines in the programme."""
-        return self.page.locator("#log li").all_text_contents()
+        return self.page.locator("#log p").all_text_contents()
 
     def notices(self, text: str) -> None:
         """Wait until the page says something of the line."""

@@ -28,10 +28,10 @@ BAND: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "Dora": ("Piano", DESK, None),
     "Eve": ("Drums", DESK, None),
 }
-"""Who plays: the instrument, the options of the browser's context, and what the page's is called."""
+"""Who plays: the instrument, the options of the browser's context, and the file of the page."""
 
 WATCHED: dict[str, tuple[str, dict[str, Any]]] = {}
-"""Pages at which nobody plays, by what theirs is called: where, and the options of the context."""
+"""Pages at which nobody plays, by the file: where they are, and the options of the context."""
 
 PIECE: tuple[dict[str, str], ...] = (
     {"Ann": "k", "Ben": "a", "Dora": "adg", "Eve": "a"},

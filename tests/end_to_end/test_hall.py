@@ -53,7 +53,7 @@ AXE = """async () => {
 }"""
 """What is serious or critical of what axe finds, also of what WCAG 2.2 asks for beyond 2.1."""
 
-MARKUP = """[...document.querySelectorAll("img, b b, #log :not(li, b), script:not([src*=hall])")]
+MARKUP = """[...document.querySelectorAll("img, b b, #log :not(p, b), script:not([src*=hall])")]
     .map(element => element.outerHTML)"""
 """What would be in a page only if something became markup that was said."""
 
@@ -89,8 +89,8 @@ PATHS = ["/"]
 
 ROOT = Path(__file__).parents[2]
 
-TWO = {"Violin": (("C 4", "G 4"), ("C4", "G4")), "Drums": (("kick", "hat"), ("kick", "hat"))}
-"""What two fingers touch, and what they play."""
+TWO = {"Violin": ("C4", "G4"), "Drums": ("kick", "hat")}
+"""What two fingers play."""
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_each_way_to_play(hall: Hall, server: Server) -> None:
     ann, ben = duet(hall, server, "ways")
     cid = hall.open("Cid", "Flute", **PHONE)
     cid.enter(server, "ways")
-    key = ann.key("A 4")
+    key = ann.key("A4")
 
     key.hover()
     ann.page.mouse.down()
@@ -212,7 +212,7 @@ def test_each_way_to_play(hall: Hall, server: Server) -> None:
     ben.hears(A4)
     ben.hears_nothing()
 
-    with fingers(cid, "C 5") as lift:
+    with fingers(cid, "C5") as lift:
         ben.hears(C5)
         lift()
         ben.hears_nothing()
@@ -349,6 +349,7 @@ def test_a_line_is_cut(hall: Hall, server: Server) -> None:
         ben.say("after")
         ann.reads("Ben after")
         heard = [line for line in ann.programme if line.startswith(("Ben ", "Echo: D"))]
+        heard = [line for line in heard if "joined" not in line]
         assert heard == ["Ben before", *lines, "Echo: D4", "Ben after"]
         hall.leave(ann)
 
@@ -372,8 +373,8 @@ def test_a_phone(hall: Hall, server: Server, instrument: str) -> None:
                 width >= 24 and height >= 24 and bottom <= size["height"]
                 for width, height, bottom in keys
             )
-        names, notes = TWO[instrument]
-        with fingers(ann, *names) as lift:
+        notes = TWO[instrument]
+        with fingers(ann, *notes) as lift:
             for note in notes:
                 await_text(plain, f'"on":"{note}"')
             assert ann.page.locator("#keyboard .down").count() == 2
@@ -489,7 +490,7 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
     ben.hears(A4)
     ann.page.keyboard.up("h")
     for musician in (ann, ben):
-        assert musician.page.locator("#log li").count() <= 200
+        assert musician.page.locator("#log p").count() <= 200
         assert musician.page.evaluate(MARKUP) == []
         assert musician.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
