@@ -136,7 +136,7 @@ export class Keyboard {
       key.type = "button";
       key.tabIndex = index ? -1 : 0;
       key.setAttribute("aria-label", spoken(note));
-      key.append(make("kbd", "", label(codes[index])));
+      key.append(this.#hint(key, codes[index]));
       if (kind === "pad" || note.startsWith("C") && !isBlack) key.append(make("span", "", note));
       if (isBlack) {
         key.style.left = `${(100 * before) / whites}%`;
@@ -147,6 +147,18 @@ export class Keyboard {
     }
     this.#root.replaceChildren(...this.#keys.values());
     if (hadFocus) this.#keys.get(notes[0])?.focus();
+  }
+
+  /**
+   * Which of the computer's keys plays a key: to be seen, and no part of what it is called.
+   * @param {HTMLElement} key
+   * @param {string | undefined} code
+   */
+  #hint(key, code) {
+    const hint = make("kbd");
+    if (code) hint.dataset.key = label(code);
+    if (code) key.setAttribute("aria-keyshortcuts", label(code));
+    return hint;
   }
 
   #notes() {
