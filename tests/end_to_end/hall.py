@@ -116,8 +116,8 @@ class Musician:
         """Wait until a line is in the programme, and others after it."""
         self.page.wait_for_function(
             """lines => {
-                const shown = [...document.querySelectorAll("#log p")].map(line => line.textContent)
-                for (const line of shown) if (line === lines[0]) lines.shift()
+                for (const {textContent} of document.querySelectorAll("#log p"))
+                    if (textContent === lines[0]) lines.shift()
                 return !lines.length
             }""",
             arg=list(lines),
