@@ -54,13 +54,13 @@ class Musician:
             self.errors.append(message.text)
 
     def go(self, place: Place, channel: str, query: str = "") -> None:
-        """Go to a hall."""
+        """Go into a hall, where the page is silent as long as nobody has touched it."""
         self.page.goto(place.http(f"/{query}#{channel}"))
+        self.is_back()
 
     def enter(self, place: Place, channel: str, query: str = "") -> None:
         """Go into a hall, and touch the page, so that it may sound."""
         self.go(place, channel, query)
-        self.is_back()
         self.page.locator("#stage").click()
         self.page.wait_for_selector("#silent", state="hidden")
         self.page.wait_for_selector("#clock:has-text('known to')")
@@ -151,9 +151,12 @@ class Musician:
         handle = self.page.wait_for_function("ear.hertz()")
         assert abs(handle.json_value() / hertz - 1) < 0.02
 
-    def onsets(self, count: int) -> list[float]:
-        """When the next sounds begin, in seconds of Unix time, as they are heard."""
+    def forgets(self) -> None:
+        """Forget what was heard."""
         self.page.evaluate("ear.forget()")
+
+    def onsets(self, count: int) -> list[float]:
+        """When sounds begin that were not forgotten, in seconds of Unix time, as they are heard."""
         handle = self.page.wait_for_function(
             "count => { const found = ear.onsets(); return found.length >= count && found }",
             arg=count,

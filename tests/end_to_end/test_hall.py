@@ -160,12 +160,13 @@ def in_phase(tempo: dict[str, Any], *musicians: Musician) -> None:
     period = 60 / tempo["bpm"]
     late = []
     for musician in musicians:
+        musician.forgets()
+    for musician in musicians:
         onsets = musician.onsets(9)
         gaps = [after - before for before, after in pairwise(onsets)]
         assert abs(median(gaps) - period) < 0.005
         since = [(onset - tempo["beat"] / 1000 + period / 2) % period for onset in onsets]
         late.append(median(since) - period / 2)
-    print("late by", *(f"{1000 * each:.1f} ms" for each in late))
     assert max(late) - min(late) < 0.02
     assert max(map(abs, late)) < 0.02
 
@@ -245,7 +246,7 @@ def test_ten_pages(hall: Hall, server: Server) -> None:
     """All see each other, each sees who plays, and who has left."""
     band = [hall.open(f"No{number}", "Flute") for number in range(10)]
     for musician in band:
-        musician.enter(server, "band")
+        musician.go(server, "band")
     for musician in band:
         musician.sees(musician.own_title, *(other.title for other in band if other != musician))
         assert musician.page.locator("#count").text_content() == "10"
@@ -471,7 +472,9 @@ def test_a_hall_of_its_own(hall: Hall, server: Server) -> None:
 
 def test_anything_may_be_said(hall: Hall, server: Server) -> None:
     """What others send is no markup and breaks nothing, however much of it there is."""
-    ann, ben = duet(hall, server, "hostile")
+    ann, ben = hall.open("Ann"), hall.open("Ben", has_ear=True)
+    ann.go(server, "hostile")
+    ben.enter(server, "hostile")
     seconds = ann.page.evaluate("performance.timeOrigin + performance.now()")
     note = {"with": "piano", "at": seconds + 1000}
     with server.connect("/hostile") as plain:
@@ -499,7 +502,7 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
 def test_who_has_a_token_comes_in(hall: Hall, guarded: Server) -> None:
     """The page asks for one, says why another is not taken, and remembers the hall."""
     ann = hall.open()
-    ann.go(guarded, "tokens")
+    ann.page.goto(guarded.http("/#tokens"))
     form = ann.page.locator("#token-form")
     form.wait_for()
     form.get_by_label("token").fill("no token")
