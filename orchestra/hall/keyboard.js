@@ -20,6 +20,9 @@ const WHITE = new Set([0, 2, 4, 5, 7, 9, 11]);
 /** How wide a white key is at the least, in pixels. */
 const KEY_WIDTH = 30;
 
+/** How wide a black one is, so that it can be touched (WCAG 2.2, success criterion 2.5.8). */
+const SMALLEST = 24;
+
 const LOUD = 0.8;
 
 /** What a pointer plays that is between the keys. */
@@ -45,7 +48,7 @@ function label(code) {
  * @returns {string}
  */
 function spoken(note) {
-  return note.replace("#", " sharp ").replace(/^([A-G])(-?\d)/, "$1 $2");
+  return note.replace("#", " sharp ");
 }
 
 /**
@@ -133,17 +136,29 @@ export class Keyboard {
       key.type = "button";
       key.tabIndex = index ? -1 : 0;
       key.setAttribute("aria-label", spoken(note));
-      key.append(make("kbd", "", label(codes[index])));
+      key.append(this.#hint(key, codes[index]));
       if (kind === "pad" || note.startsWith("C") && !isBlack) key.append(make("span", "", note));
       if (isBlack) {
         key.style.left = `${(100 * before) / whites}%`;
-        key.style.width = `${62 / whites}%`;
+        key.style.width = `max(${SMALLEST}px, ${62 / whites}%)`;
       } else before++;
       key.dataset.note = note;
       this.#keys.set(note, key);
     }
     this.#root.replaceChildren(...this.#keys.values());
     if (hadFocus) this.#keys.get(notes[0])?.focus();
+  }
+
+  /**
+   * Which of the computer's keys plays a key: to be seen, and no part of what it is called.
+   * @param {HTMLElement} key
+   * @param {string | undefined} code
+   */
+  #hint(key, code) {
+    const hint = make("kbd");
+    if (code) hint.dataset.key = label(code);
+    if (code) key.setAttribute("aria-keyshortcuts", label(code));
+    return hint;
   }
 
   #notes() {

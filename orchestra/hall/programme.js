@@ -7,7 +7,7 @@ import { colourOf } from "./musicians.js";
 const MAX_LINES = 200;
 
 export class Programme {
-  #log = byId("log", HTMLOListElement);
+  #log = byId("log", HTMLElement);
 
   /**
    * @param {(text: string) => Promise<boolean>} onsay whether it could be said.
@@ -30,7 +30,7 @@ export class Programme {
    * @param {string} text
    */
   say(client, name, text) {
-    const line = make("li");
+    const line = make("p");
     line.append(make("b", `c${colourOf(client)}`, name), ` ${text}`);
     this.#add(line);
   }
@@ -40,7 +40,7 @@ export class Programme {
    * @param {string} text
    */
   echo(text) {
-    this.#add(make("li", "echo", `Echo: ${text}`));
+    this.#add(make("p", "echo", `Echo: ${text}`));
   }
 
   /**
@@ -48,10 +48,10 @@ export class Programme {
    * @param {string} text
    */
   tell(text) {
-    this.#add(make("li", "event", text));
+    this.#add(make("p", "event", text));
   }
 
-  /** @param {HTMLLIElement} line */
+  /** @param {HTMLParagraphElement} line */
   #add(line) {
     const log = this.#log;
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;

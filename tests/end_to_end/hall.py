@@ -54,13 +54,13 @@ class Musician:
             self.errors.append(message.text)
 
     def go(self, place: Place, channel: str, query: str = "") -> None:
-        """Go to a hall."""
+        """Go into a hall, where the page is silent as long as nobody has touched it."""
         self.page.goto(place.http(f"/{query}#{channel}"))
+        self.is_back()
 
     def enter(self, place: Place, channel: str, query: str = "") -> None:
         """Go into a hall, and touch the page, so that it may sound."""
         self.go(place, channel, query)
-        self.is_back()
         self.page.locator("#stage").click()
         self.page.wait_for_selector("#silent", state="hidden")
         self.page.wait_for_selector("#clock:has-text('known to')")
@@ -74,7 +74,7 @@ class Musician:
         field.blur()
 
     def key(self, note: str) -> Locator:
-        """A key of the page's keyboard, such as ``C sharp 4``."""
+        """A key of the page's keyboard, such as ``C4`` or ``C sharp 4``."""
         return self.page.get_by_role("button", name=note, exact=True)
 
     def seat(self, name: str, state: str = "") -> Locator:
@@ -116,8 +116,8 @@ class Musician:
         """Wait until a line is in the programme, and others after it."""
         self.page.wait_for_function(
             """lines => {
-                const shown = [...document.querySelectorAll("#log li")].map(li => li.textContent)
-                for (const line of shown) if (line === lines[0]) lines.shift()
+                for (const {textContent} of document.querySelectorAll("#log p"))
+                    if (textContent === lines[0]) lines.shift()
                 return !lines.length
             }""",
             arg=list(lines),
@@ -126,7 +126,7 @@ class Musician:
     @property
     def programme(self) -> list[str]:
         """All lines in the programme."""
-        return self.page.locator("#log li").all_text_contents()
+        return self.page.locator("#log p").all_text_contents()
 
     def notices(self, text: str) -> None:
         """Wait until the page says something of the line."""
@@ -151,9 +151,12 @@ class Musician:
         handle = self.page.wait_for_function("ear.hertz()")
         assert abs(handle.json_value() / hertz - 1) < 0.02
 
-    def onsets(self, count: int) -> list[float]:
-        """When the next sounds begin, in seconds of Unix time, as they are heard."""
+    def forgets(self) -> None:
+        """Forget what was heard."""
         self.page.evaluate("ear.forget()")
+
+    def onsets(self, count: int) -> list[float]:
+        """When sounds begin that were not forgotten, in seconds of Unix time, as they are heard."""
         handle = self.page.wait_for_function(
             "count => { const found = ear.onsets(); return found.length >= count && found }",
             arg=count,

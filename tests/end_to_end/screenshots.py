@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "docs/images"
 
+UNSEEN: dict[str, Any] = {**DESK, "reduced_motion": "reduce"}
+"""A page that is not taken, and has less to draw."""
+
 BAND: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "Ann": ("Violin", DESK, "hall-light.png"),
     "Ben": ("Cello", DARK, "hall-dark.png"),
     "Cid": ("Flute", PHONE, "hall-phone.png"),
-    "Dora": ("Piano", DESK, None),
-    "Eve": ("Drums", DESK, None),
+    "Dora": ("Piano", UNSEEN, None),
+    "Eve": ("Drums", UNSEEN, None),
 }
-"""Who plays: the instrument, the options of the browser's context, and what the page's is called."""
+"""Who plays: the instrument, the options of the browser's context, and the file of the page."""
 
 WATCHED: dict[str, tuple[str, dict[str, Any]]] = {}
-"""Pages at which nobody plays, by what theirs is called: where, and the options of the context."""
+"""Pages at which nobody plays, by the file: where they are, and the options of the context."""
 
 PIECE: tuple[dict[str, str], ...] = (
     {"Ann": "k", "Ben": "a", "Dora": "adg", "Eve": "a"},

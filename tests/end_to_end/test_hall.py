@@ -53,7 +53,7 @@ AXE = """async () => {
 }"""
 """What is serious or critical of what axe finds, also of what WCAG 2.2 asks for beyond 2.1."""
 
-MARKUP = """[...document.querySelectorAll("img, b b, #log :not(li, b), script:not([src*=hall])")]
+MARKUP = """[...document.querySelectorAll("img, b b, #log :not(p, b), script:not([src*=hall])")]
     .map(element => element.outerHTML)"""
 """What would be in a page only if something became markup that was said."""
 
@@ -89,8 +89,8 @@ PATHS = ["/"]
 
 ROOT = Path(__file__).parents[2]
 
-TWO = {"Violin": (("C 4", "G 4"), ("C4", "G4")), "Drums": (("kick", "hat"), ("kick", "hat"))}
-"""What two fingers touch, and what they play."""
+TWO = {"Violin": ("C4", "G4"), "Drums": ("kick", "hat")}
+"""What two fingers play."""
 
 
 @pytest.fixture
@@ -160,12 +160,13 @@ def in_phase(tempo: dict[str, Any], *musicians: Musician) -> None:
     period = 60 / tempo["bpm"]
     late = []
     for musician in musicians:
+        musician.forgets()
+    for musician in musicians:
         onsets = musician.onsets(9)
         gaps = [after - before for before, after in pairwise(onsets)]
         assert abs(median(gaps) - period) < 0.005
         since = [(onset - tempo["beat"] / 1000 + period / 2) % period for onset in onsets]
         late.append(median(since) - period / 2)
-    print("late by", *(f"{1000 * each:.1f} ms" for each in late))
     assert max(late) - min(late) < 0.02
     assert max(map(abs, late)) < 0.02
 
@@ -194,7 +195,7 @@ def test_each_way_to_play(hall: Hall, server: Server) -> None:
     ann, ben = duet(hall, server, "ways")
     cid = hall.open("Cid", "Flute", **PHONE)
     cid.enter(server, "ways")
-    key = ann.key("A 4")
+    key = ann.key("A4")
 
     key.hover()
     ann.page.mouse.down()
@@ -212,7 +213,7 @@ def test_each_way_to_play(hall: Hall, server: Server) -> None:
     ben.hears(A4)
     ben.hears_nothing()
 
-    with fingers(cid, "C 5") as lift:
+    with fingers(cid, "C5") as lift:
         ben.hears(C5)
         lift()
         ben.hears_nothing()
@@ -245,7 +246,7 @@ def test_ten_pages(hall: Hall, server: Server) -> None:
     """All see each other, each sees who plays, and who has left."""
     band = [hall.open(f"No{number}", "Flute") for number in range(10)]
     for musician in band:
-        musician.enter(server, "band")
+        musician.go(server, "band")
     for musician in band:
         musician.sees(musician.own_title, *(other.title for other in band if other != musician))
         assert musician.page.locator("#count").text_content() == "10"
@@ -349,6 +350,7 @@ def test_a_line_is_cut(hall: Hall, server: Server) -> None:
         ben.say("after")
         ann.reads("Ben after")
         heard = [line for line in ann.programme if line.startswith(("Ben ", "Echo: D"))]
+        heard = [line for line in heard if "joined" not in line]
         assert heard == ["Ben before", *lines, "Echo: D4", "Ben after"]
         hall.leave(ann)
 
@@ -372,8 +374,8 @@ def test_a_phone(hall: Hall, server: Server, instrument: str) -> None:
                 width >= 24 and height >= 24 and bottom <= size["height"]
                 for width, height, bottom in keys
             )
-        names, notes = TWO[instrument]
-        with fingers(ann, *names) as lift:
+        notes = TWO[instrument]
+        with fingers(ann, *notes) as lift:
             for note in notes:
                 await_text(plain, f'"on":"{note}"')
             assert ann.page.locator("#keyboard .down").count() == 2
@@ -470,7 +472,9 @@ def test_a_hall_of_its_own(hall: Hall, server: Server) -> None:
 
 def test_anything_may_be_said(hall: Hall, server: Server) -> None:
     """What others send is no markup and breaks nothing, however much of it there is."""
-    ann, ben = duet(hall, server, "hostile")
+    ann, ben = hall.open("Ann"), hall.open("Ben", has_ear=True)
+    ann.go(server, "hostile")
+    ben.enter(server, "hostile")
     seconds = ann.page.evaluate("performance.timeOrigin + performance.now()")
     note = {"with": "piano", "at": seconds + 1000}
     with server.connect("/hostile") as plain:
@@ -478,18 +482,19 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
             plain.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
         for number in range(5000):
             plain.send(json.dumps({"on": f"C{number % 8}", **note}))
-        plain.send("the end of it")
-        for musician in (ann, ben):
-            musician.reads("Echo: the end of it")
-    ben.page.wait_for_function("ear.hertz()")  # some of it
-    ben.hears_nothing()
+            if number % 100 == 0:  # it has to listen, too, or it would be closed
+                plain.send(str(number))
+                count_until(plain, f"Echo: {number}")
+        ben.page.wait_for_function("!ear.isSilent()")
     ann.say("Still here")
-    ben.reads("Ann Still here")
+    for musician in (ann, ben):
+        musician.reads("Ann Still here")
+    ben.hears_nothing()  # since those who have left play no more
     ann.page.keyboard.down("h")
     ben.hears(A4)
     ann.page.keyboard.up("h")
     for musician in (ann, ben):
-        assert musician.page.locator("#log li").count() <= 200
+        assert musician.page.locator("#log p").count() <= 200
         assert musician.page.evaluate(MARKUP) == []
         assert musician.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -497,7 +502,7 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
 def test_who_has_a_token_comes_in(hall: Hall, guarded: Server) -> None:
     """The page asks for one, says why another is not taken, and remembers the hall."""
     ann = hall.open()
-    ann.go(guarded, "tokens")
+    ann.page.goto(guarded.http("/#tokens"))
     form = ann.page.locator("#token-form")
     form.wait_for()
     form.get_by_label("token").fill("no token")
