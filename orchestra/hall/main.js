@@ -16,7 +16,7 @@ import { Seats } from "./seats.js";
 import * as settings from "./settings.js";
 import { Sound } from "./sound.js";
 import { Status } from "./status.js";
-import { newer, validTempo } from "./tempo.js";
+import { newer } from "./tempo.js";
 
 /** @typedef {import("./client.js").Info} Info */
 /** @typedef {import("./client.js").Publication} Publication */
@@ -172,7 +172,7 @@ async function remember() {
   }
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
-    const message = messages.parse(data);
+    const message = messages.parse(data, clock.now());
     if (message && message.kind !== "on" && message.kind !== "off") handle(message, info, true);
   }
 }
@@ -223,7 +223,7 @@ function askForToken(reason) {
 /** @param {Publication & {recovered: boolean}} publication */
 function heard({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  const message = messages.parse(data);
+  const message = messages.parse(data, clock.now());
   if (message) handle(message, info, recovered);
 }
 
@@ -367,8 +367,6 @@ function setTempo(tempo) {
  * @param {string | undefined} by
  */
 function hearTempo(tempo, by) {
-  // One that was set in the future would stay for ever.
-  if (!validTempo(tempo, clock.now())) return;
   if (newer(conductor.tempo, tempo) !== conductor.tempo) follows(tempo, by);
 }
 
