@@ -68,12 +68,12 @@ def wait_for(page: Page, kind: str, count: int = 1) -> list[Any]:
 
 def test_two_pages(hall: Hall, server: Server) -> None:
     """They hear each other and plain clients, know of each other, and can ask for what was."""
-    one = hall.enter(server, "hall")
+    one = hall.enter(server, "tutti")
     (first,) = wait_for(one, "open")
     assert wait_for(one, "subscribed") == [
         {"recovered": False, "wasRecovering": False, "missed": 0}
     ]
-    two = hall.enter(server, "hall")
+    two = hall.enter(server, "tutti")
     (second,) = wait_for(two, "open")
     assert wait_for(one, "join", 2) == [first, second]
     present = "async () => Object.fromEntries(await client.presence())"
@@ -81,7 +81,7 @@ def test_two_pages(hall: Hall, server: Server) -> None:
     assert one.evaluate(present) == two.evaluate(present) == expected
     data = [{"a": ["ü\n"]}, "12", 12, None, "", [0.5]]
     one.evaluate(PUBLISH, data)
-    with server.connect("/hall") as plain:
+    with server.connect("/tutti") as plain:
         plain.send(b"bi")
         (bytes_info,) = wait_for(one, "join", 3)[2:]
         publications = [

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestra.web.page import content_type
 from tests.end_to_end.server import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 HALL = Path(__file__).parents[2] / "orchestra/hall"
-TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
 
 def answer(route: Route) -> None:
@@ -24,7 +24,7 @@ def answer(route: Route) -> None:
     if path == "/":
         route.fulfill(content_type="text/html", body="<!doctype html><title>Hall</title>")
     elif path.startswith("/hall/x/") and file.parent == HALL and file.is_file():
-        route.fulfill(content_type=TYPES[file.suffix], body=file.read_bytes())
+        route.fulfill(content_type=content_type(file.name), body=file.read_bytes())
     else:
         route.fulfill(status=404)
 

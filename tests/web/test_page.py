@@ -422,7 +422,6 @@ class TestOwn:
             )
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
-            assert headers["cross-origin-opener-policy"] == "same-origin"
             assert headers["cross-origin-resource-policy"] == "same-origin"
 
     def test_nothing_in_it_is_inline(self) -> None:
