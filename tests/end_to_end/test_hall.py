@@ -489,7 +489,7 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
     ann.say("Still here")
     for musician in (ann, ben):
         musician.reads("Ann Still here")
-    ben.hears_nothing()  # since those who have left play no more
+    ben.hears_nothing()
     ann.page.keyboard.down("h")
     ben.hears(A4)
     ann.page.keyboard.up("h")
