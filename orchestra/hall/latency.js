@@ -134,7 +134,7 @@ export class Latency {
   measure(channel, token) {
     this.#listen(channel, token, "", () => {
       const beside = channel + BESIDE;
-      const trouble = `Measured in ${beside}: there is more here than a page can read.`;
+      const trouble = `Measured in ${beside}: a page cannot read as much.`;
       this.#listen(beside, token, trouble, () => this.stop());
     });
   }

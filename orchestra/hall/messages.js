@@ -61,8 +61,8 @@ const AHEAD = 60_000;
 export function parse(data, now = Infinity) {
   try {
     if (typeof data === "string") return { kind: "text", text: cleaned(data, LONGEST_TEXT) };
-    const known = data !== null && typeof data === "object" && !Array.isArray(data);
-    return (known && understood(data, now)) || other(data);
+    const message = data && typeof data === "object" ? understood(data, now) : null;
+    return message ?? other(data);
   } catch {
     return null; // it is no JSON, or nested too deeply
   }

@@ -1,7 +1,9 @@
 /** The podium: what the server does, as it does it. This puts the page's parts together. */
 
+import { pathOf, socketUrl } from "./address.js";
 import { showBusiest } from "./busiest.js";
 import { headersOf, keep, known } from "./credentials.js";
+import { byId } from "./dom.js";
 import { bytes, count, milliseconds } from "./format.js";
 import { Latency } from "./latency.js";
 import { Load } from "./load.js";
@@ -12,16 +14,9 @@ import { Plot } from "./plot.js";
 /** @typedef {import("./numbers.js").Figures} Figures */
 /** @typedef {{p50: number | null, p99: number | null}} Percentiles */
 
-/** @template {Element} Kind @param {string} id @param {new () => Kind} kind @returns {Kind} */
-function part(id, kind) {
-  const found = document.getElementById(id);
-  if (!(found instanceof kind)) throw new TypeError(`the page has no ${id}`);
-  return found;
-}
-
 /** @param {string} id @param {string} text */
 function write(id, text) {
-  const element = part(id, HTMLElement);
+  const element = byId(id, HTMLElement);
   // Writing the same again would take away what somebody has marked.
   if (element.textContent !== text) element.textContent = text;
 }
@@ -64,22 +59,14 @@ const WRITTEN = {
   "refused-now": (figures) => count(figures.refused),
 };
 
-const plots = PLOTTED.map(([id, lines]) => new Plot(part(id, HTMLCanvasElement), lines));
-const rows = part("busiest", HTMLTableSectionElement);
-const secretForm = part("credential", HTMLFormElement);
-const loadForm = part("load", HTMLFormElement);
-const channel = part("channel", HTMLInputElement);
+const plots = PLOTTED.map(([id, lines]) => new Plot(byId(id, HTMLCanvasElement), lines));
+const rows = byId("busiest", HTMLTableSectionElement);
+const secretForm = byId("credential", HTMLFormElement);
+const loadForm = byId("load", HTMLFormElement);
+const channel = byId("channel", HTMLInputElement);
 
 /** @type {Credential | null} */
 let credential = known();
-
-/** Where this page is, wherever that is mounted. */
-const base = new URL(".", location.href);
-
-/** @param {string} path @returns {string} the URL of a WebSocket */
-function socketUrl(path) {
-  return `${base.origin.replace("http", "ws")}${base.pathname}${path}`;
-}
 
 /** The only credential that WebSockets of a browser can have. */
 function token() {
@@ -91,7 +78,7 @@ function token() {
 /** @param {string} text - nothing, if all is well */
 function announce(text) {
   write("banner-text", text);
-  part("banner", HTMLElement).hidden = !text;
+  byId("banner", HTMLElement).hidden = !text;
   document.body.classList.toggle("is-stale", Boolean(text));
 }
 
@@ -107,32 +94,32 @@ const numbers = new Numbers({
       write("p50-now", milliseconds(latency.p50));
       write("p99-now", milliseconds(latency.p99));
       showBusiest(rows, figures.busiest);
-      part("no-channels", HTMLElement).hidden = figures.busiest.length > 0;
+      byId("no-channels", HTMLElement).hidden = figures.busiest.length > 0;
     },
     onaway({ reason, delay }) {
       announce(`${reason} Trying again in ${Math.ceil(delay / 1000)} s.`);
-      part("retry", HTMLButtonElement).hidden = false;
+      byId("retry", HTMLButtonElement).hidden = false;
     },
     onrefused({ reason, takes }) {
       announce(`The server refuses to tell: ${reason}`);
-      part("retry", HTMLButtonElement).hidden = takes !== null;
+      byId("retry", HTMLButtonElement).hidden = takes !== null;
       if (takes === null) return;
       const kind = credential?.kind ?? (takes === "apikey" ? "key" : "token");
-      part(`is-${kind}`, HTMLInputElement).checked = true;
+      byId(`is-${kind}`, HTMLInputElement).checked = true;
       if (secretForm.hidden) {
         secretForm.hidden = false;
-        part("secret", HTMLInputElement).focus();
+        byId("secret", HTMLInputElement).focus();
       }
     },
   },
 });
 
-part("retry", HTMLButtonElement).addEventListener("click", () => numbers.start());
+byId("retry", HTMLButtonElement).addEventListener("click", () => numbers.start());
 
 secretForm.addEventListener("submit", (event) => {
   event.preventDefault();
-  const field = part("secret", HTMLInputElement);
-  const kind = part("is-key", HTMLInputElement).checked ? "key" : "token";
+  const field = byId("secret", HTMLInputElement);
+  const kind = byId("is-key", HTMLInputElement).checked ? "key" : "token";
   credential = { kind, secret: field.value.trim() };
   field.value = "";
   keep(credential);
@@ -144,7 +131,7 @@ secretForm.addEventListener("submit", (event) => {
 const meter = new Latency(socketUrl("connection/websocket"), (trouble) =>
   write("latency-trouble", trouble),
 );
-const measures = part("measures", HTMLInputElement);
+const measures = byId("measures", HTMLInputElement);
 
 function measure() {
   meter.stop();
@@ -159,11 +146,11 @@ channel.addEventListener("change", measure);
 
 /** @param {string} id @returns {number} */
 function amount(id) {
-  return part(id, HTMLInputElement).valueAsNumber;
+  return byId(id, HTMLInputElement).valueAsNumber;
 }
 
 const load = new Load(({ isPlaying, played, rate, isHeldUp, ended }) => {
-  part("stop", HTMLButtonElement).disabled = !isPlaying;
+  byId("stop", HTMLButtonElement).disabled = !isPlaying;
   write("load-rate", count(rate));
   write("load-played", count(played));
   write("load-held", isHeldUp ? "This is as many as the browser or the connection takes." : "");
@@ -172,9 +159,8 @@ const load = new Load(({ isPlaying, played, rate, isHeldUp, ended }) => {
 
 loadForm.addEventListener("submit", (event) => {
   event.preventDefault();
-  const path = channel.value.split("/").map(encodeURIComponent).join("/");
   load.start({
-    url: socketUrl(`${path}?echo=0`),
+    url: socketUrl(`${pathOf(channel.value)}?echo=0`),
     token: token(),
     rate: amount("rate"),
     size: amount("size"),
@@ -183,7 +169,7 @@ loadForm.addEventListener("submit", (event) => {
   measure();
 });
 
-part("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
+byId("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
 addEventListener("pagehide", () => load.stop());
 
 function begin() {

@@ -2,17 +2,29 @@
 
 import { byId } from "./dom.js";
 
+/** How long a notice stays, in milliseconds. */
+const NOTICE = 10_000;
+
 export class Status {
   #status = byId("status", HTMLElement);
   #text = byId("status-text", HTMLElement);
   #retry = byId("retry", HTMLButtonElement);
   #notice = byId("notice", HTMLElement);
+  #token = byId("token-form", HTMLFormElement);
   /** @type {number | undefined} */
   #timer;
+  /** @type {number | undefined} */
+  #noticeTimer;
 
-  /** @param {() => void} onretry */
-  constructor(onretry) {
+  /**
+   * @param {{onretry: () => void, ontoken: (token: string) => void}} handlers
+   */
+  constructor({ onretry, ontoken }) {
     this.#retry.addEventListener("click", onretry);
+    this.#token.addEventListener("submit", (event) => {
+      event.preventDefault();
+      ontoken(byId("token", HTMLInputElement).value);
+    });
   }
 
   /**
@@ -37,7 +49,7 @@ export class Status {
    * @param {number} delay until then, in milliseconds.
    */
   cut(delay) {
-    this.#notice.textContent = "The line to the conductor is cut. What you play is heard by you alone.";
+    this.#say("The line to the conductor is cut. What you play is heard by you alone.");
     const until = performance.now() + delay;
     const tell = () => {
       const left = Math.ceil((until - performance.now()) / 1000);
@@ -50,19 +62,29 @@ export class Status {
   }
 
   /**
-   * It ended for good.
+   * The server does not want this page.
    * @param {string} reason
+   * @param {boolean} wantsToken whether it would, with a token or with another one.
    */
-  refused(reason) {
+  refused(reason, wantsToken) {
     this.#show("cut", "Not let in");
-    this.#notice.textContent = reason;
+    this.#retry.hidden = true;
+    this.#token.hidden = !wantsToken;
+    this.#say(`The server says: ${reason}.`);
   }
 
   /**
-   * Say something, or with nothing take it away.
+   * Say something for a while, or with nothing take away what was said.
    * @param {string} text
    */
   say(text) {
+    this.#say(text);
+    if (text) this.#noticeTimer = setTimeout(() => this.#say(""), NOTICE);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    clearTimeout(this.#noticeTimer);
     this.#notice.textContent = text;
   }
 }

@@ -126,8 +126,8 @@ def test_calls(hall: Hall, server: Server) -> None:
 
 
 def test_a_page_comes_back(hall: Hall, server: Server) -> None:
-    """Cut off while messages pour, it hears each of them once, in order, and knows which of them it
-    has missed: more of them than the reply to its subscription has."""
+    """Cut off while messages pour, it hears each of them once, in order, and knows which of them
+    it has missed: more of them than the reply to its subscription has."""
     with relaying(server) as relay:
         page = hall.enter(relay, "back")
         wait_for(page, "subscribed")

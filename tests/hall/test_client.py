@@ -22,9 +22,13 @@ STAGE = """async () => {
         sent = []
         isClosed = false
         constructor(url) { sockets.push(this); this.url = url }
-        send(text) { this.sent.push(...text.split("\\n").map(line => JSON.parse(line))) }
+        send(text) {
+            if (!this.isOpen) events.push(["too early"]) // browsers would throw
+            this.sent.push(...text.split("\\n").map(line => JSON.parse(line)))
+        }
         close() { this.isClosed = true }
         // What the other end does.
+        open() { this.isOpen = true; this.onopen() }
         hear(text) { this.onmessage?.({ data: text }) }
         say(...replies) { this.hear(replies.map(reply => JSON.stringify(reply)).join("\\n")) }
         end(code, reason = "") { this.onclose?.({ code, reason }) }
@@ -56,7 +60,7 @@ STAGE = """async () => {
         // The server lets it in.
         open(result = {}) {
             const socket = sockets.at(-1)
-            socket.onopen()
+            socket.open()
             socket.answer("connect", { client: "me", ping: 25, pong: true, ...result })
             return socket
         },
@@ -237,7 +241,7 @@ def test_how_it_is_refused(stage: Page, command: str) -> None:
         """
         const error = { code: 100, message: "later", temporary: true }
         const begin = () => {
-            if (argument === "connect") sockets.at(-1).onopen()
+            if (argument === "connect") sockets.at(-1).open()
             else stage.open()
             sockets.at(-1).answer(argument, { error })
         }
@@ -311,7 +315,7 @@ def test_what_takes_too_long(stage: Page) -> None:
         """
         const begins = [
             () => {},
-            () => sockets.at(-1).onopen(),
+            () => sockets.at(-1).open(),
             () => stage.open(),
             () => stage.enter().say(push({ unsubscribe: { code: 2500, reason: "" } })),
         ]
@@ -555,12 +559,12 @@ def test_what_is_pushed(stage: Page) -> None:
         const { id } = socket.sent.at(-1)
         const you = { info: { client: "you" } }
         const replies = [
-            { id, subscribe: {} }, push({ join: you }), { push: { channel: "d", join: you } },
-            push({ pub: pub(1, 1) }), push({ message: {} }), push({ leave: you }),
-            push({ pub: {} }),
+            { id, subscribe: {} }, { id, subscribe: {} },
+            push({ join: you }), { push: { channel: "d", join: you } }, push({ pub: pub(1, 1) }),
+            push({ message: {} }), { id: 4711 }, push({ leave: you }), push({ pub: {} }),
         ]
         socket.hear(replies.map(reply => JSON.stringify(reply)).join("\\n") + "\\n\\n")
-        return [events.slice(2), errors]
+        return [events.slice(2), errors, socket.sent.length]
         """,
     )
     you = {"client": "you"}
@@ -572,6 +576,7 @@ def test_what_is_pushed(stage: Page) -> None:
             ["publication", {"data": None, "offset": 0, "info": None, "recovered": False}],
         ],
         ["Uncaught Error: mine"] * 2,
+        2,
     ]
 
 
@@ -602,7 +607,7 @@ def test_whoever_is_told_may_close(stage: Page, event: str) -> None:
         """
         stage.then = (name, event) => { if (name === argument) client.close() }
         const socket = sockets.at(-1)
-        socket.onopen()
+        socket.open()
         const { id } = socket.sent[0]
         const publications = [pub(1, 1), pub(2, 2)]
         socket.say({ id, connect: { subs: { c: { recovered: true, publications } } } },

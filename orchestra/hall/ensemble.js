@@ -1,0 +1,147 @@
+/** What is played, by others and here: for the ear and for the eye, at its time. */
+
+/** @typedef {import("./clock.js").ServerClock} ServerClock */
+/** @typedef {import("./messages.js").Played} Played */
+/** @typedef {import("./score.js").Score} Score */
+/** @typedef {import("./seats.js").Seats} Seats */
+/** @typedef {import("./sound.js").Sound} Sound */
+
+/** By how much a note may be late and still be heard, in milliseconds. */
+const LATE = 1000;
+
+/** How far ahead a note may be, in milliseconds. */
+const EARLY = 2000;
+
+/** How long a note is that a plain line plays, in milliseconds, and how loud. */
+const PLAIN = 500;
+const LOUD = 0.8;
+
+/** How many notes of one seat, and of all, are played in a second. Nobody could hear more. */
+const NOTES_OF_A_SEAT = 40;
+const NOTES = 200;
+
+export class Ensemble {
+  #parts;
+  /** How many notes there were in this second, by their seats and in all. */
+  #played = new Map();
+  #total = 0;
+  #since = 0;
+
+  /**
+   * @param {{sound: Sound, seats: Seats, score: Score, clock: ServerClock, now: () => number}} parts
+   */
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * A note of somebody else begins or ends.
+   * @param {string} from whose it is.
+   * @param {Played} played
+   */
+  hear(from, { kind, note, instrument, at, loud }) {
+    const { clock, now, score } = this.#parts;
+    const local = Math.min(clock.isKnown ? clock.toLocal(at) : now(), now() + EARLY);
+    const isLate = now() - local > LATE;
+    if (kind === "off") {
+      if (isLate) score.off(from, note, local);
+      else this.#stop(from, instrument, note, local);
+    } else if (this.#hasRoom(from)) {
+      // To be seen, since it was missed; too late to be heard.
+      if (isLate) score.on(from, note, local);
+      else this.#play(from, instrument, note, local, loud);
+    }
+  }
+
+  /**
+   * Somebody plays who knows nothing but the names of notes.
+   * @param {string} from
+   * @param {{instrument: string, note: string}} sound
+   */
+  hearPlain(from, { instrument, note }) {
+    if (!this.#hasRoom(from)) return;
+    const at = this.#parts.now();
+    this.#play(from, instrument, note, at, LOUD);
+    this.#stop(from, instrument, note, at + PLAIN);
+  }
+
+  /**
+   * A note begins to be seen.
+   * @param {string} from
+   * @param {string} note
+   * @param {number} at local milliseconds.
+   */
+  begin(from, note, at) {
+    this.#parts.seats.on(from, note);
+    this.#parts.score.on(from, note, at);
+  }
+
+  /**
+   * It is seen no longer.
+   * @param {string} from
+   * @param {string} note
+   * @param {number} at local milliseconds.
+   */
+  end(from, note, at) {
+    this.#parts.seats.off(from, note);
+    this.#parts.score.off(from, note, at);
+  }
+
+  /**
+   * Somebody has left: whatever they played ends.
+   * @param {string} from
+   */
+  leave(from) {
+    this.#parts.sound.silence(from);
+    this.#parts.score.end(this.#parts.now(), from);
+  }
+
+  /**
+   * @param {string} from
+   * @returns {boolean} whether one more note may be played in this second.
+   */
+  #hasRoom(from) {
+    const now = this.#parts.now();
+    if (Math.abs(now - this.#since) >= 1000) {
+      this.#since = now;
+      this.#total = 0;
+      this.#played.clear();
+    }
+    const played = (this.#played.get(from) ?? 0) + 1;
+    this.#played.set(from, played);
+    if (played > NOTES_OF_A_SEAT || this.#total >= NOTES) return false;
+    this.#total += 1;
+    return true;
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} instrument
+   * @param {string} note
+   * @param {number} at local milliseconds.
+   * @param {number} loud
+   */
+  #play(from, instrument, note, at, loud) {
+    this.#parts.sound.on(from, instrument, note, at, loud);
+    this.#then(at, () => this.begin(from, note, at));
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} instrument
+   * @param {string} note
+   * @param {number} at local milliseconds.
+   */
+  #stop(from, instrument, note, at) {
+    this.#parts.sound.off(from, instrument, note, at);
+    this.#then(at, () => this.end(from, note, at));
+  }
+
+  /**
+   * @param {number} at local milliseconds.
+   * @param {() => void} callback
+   */
+  #then(at, callback) {
+    setTimeout(callback, at - this.#parts.now());
+  }
+}
