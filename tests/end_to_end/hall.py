@@ -156,7 +156,7 @@ class Musician:
         self.page.evaluate("ear.forget()")
 
     def onsets(self, count: int) -> list[float]:
-        """When sounds begin that were not forgotten, in seconds of Unix time, as they are heard."""
+        """When sounds begin, of all not forgotten, in seconds of Unix time, as they are heard."""
         handle = self.page.wait_for_function(
             "count => { const found = ear.onsets(); return found.length >= count && found }",
             arg=count,

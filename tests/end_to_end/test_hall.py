@@ -304,7 +304,7 @@ def test_the_server_is_killed(hall: Hall, tmp_path: Path) -> None:
     with serving(tmp_path, f"--listen=tcp:{first.port}:interface=127.0.0.1") as second:
         for musician in (ann, ben):
             musician.is_back()
-            musician.notices("What was played meanwhile is gone")
+            musician.notices("What was played meanwhile cannot be recovered")
         ann.sees(ann.own_title, ben.title)
         ben.sees(ann.title, ben.own_title)
         cid = hall.open("Cid", "Flute")
@@ -346,7 +346,7 @@ def test_a_line_is_cut(hall: Hall, server: Server) -> None:
         relay.open()
         ann.page.get_by_role("button", name="Try now").click()
         ann.is_back()
-        ann.notices(f"{missed} messages that were missed are here now.")
+        ann.notices(f"What was missed is here now: {missed} messages.")
         ben.say("after")
         ann.reads("Ben after")
         heard = [line for line in ann.programme if line.startswith(("Ben ", "Echo: D"))]
@@ -480,16 +480,16 @@ def test_anything_may_be_said(hall: Hall, server: Server) -> None:
     with server.connect("/hostile") as plain:
         for message in HOSTILE:
             plain.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
-        for number in range(5000):
-            plain.send(json.dumps({"on": f"C{number % 8}", **note}))
-            if number % 100 == 0:  # it has to listen, too, or it would be closed
-                plain.send(str(number))
-                count_until(plain, f"Echo: {number}")
+        for number in range(50):
+            for _ in range(100):
+                plain.send(json.dumps({"on": f"C{number % 8}", **note}))
+            plain.send(str(number))
+            count_until(plain, f"Echo: {number}")  # who does not listen would be closed
         ben.page.wait_for_function("!ear.isSilent()")
     ann.say("Still here")
     for musician in (ann, ben):
         musician.reads("Ann Still here")
-    ben.hears_nothing()  # since those who have left play no more
+    ben.hears_nothing()
     ann.page.keyboard.down("h")
     ben.hears(A4)
     ann.page.keyboard.up("h")
@@ -509,7 +509,7 @@ def test_who_has_a_token_comes_in(hall: Hall, guarded: Server) -> None:
     with ann.page.expect_navigation():
         form.get_by_role("button").click()
     form.wait_for()
-    assert ann.page.locator("#token-reason").text_content() != ""
+    ann.notices("The server says: ")
     form.get_by_label("token").fill(token())
     with ann.page.expect_navigation():
         form.get_by_role("button").click()
