@@ -234,7 +234,7 @@ const STRUCK = {
   },
   hat: {
     seconds: 0.2,
-    level: 0.13,
+    level: 0.115,
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.035), 1);
       mix(samples, burst(samples.length, rate, 0.03), 0.6);
@@ -243,7 +243,7 @@ const STRUCK = {
   },
   cymbal: {
     seconds: 2.2,
-    level: 0.13,
+    level: 0.115,
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.45), 0.7);
       mix(samples, burst(samples.length, rate, 0.35), 0.5);

@@ -165,8 +165,9 @@ def test_an_answer_that_cannot_be_is_ignored(hall: Page) -> None:
 def test_a_clock_that_is_reset_knows_nothing(hall: Page) -> None:
     """It is as it was at first."""
     body = """const clock = new module.ServerClock(() => 7);
-    clock.add(0, 500, 10); clock.reset(); return [clock.isKnown, clock.now(), clock.error];"""
-    assert run(hall, "clock", body) == [False, 7, math.inf]
+    clock.add(0, 500, 10); clock.reset(); const then = [clock.isKnown, clock.now(), clock.error];
+    clock.add(20, 530, 60); return [...then, clock.error];"""
+    assert run(hall, "clock", body) == [False, 7, math.inf, 20]
 
 
 # The tempo
@@ -272,11 +273,12 @@ def test_a_tempo_that_is_out_of_phase_holds_at_once(hall: Page) -> None:
     cases = [
         [None, tempo()],
         [tempo(), tempo(beat=SERVER + 100, bpm=90, set=SERVER + 5000)],
+        [tempo(bpm=60), tempo(beat=SERVER + 1000, bpm=120)],  # another one of the bar
         [tempo(), tempo(playing=False)],
         [tempo(playing=False), tempo()],
     ]
     body = "return given.map(([a, b]) => module.takesOver(a, b))"
-    assert run(hall, "tempo", body, cases) == [-math.inf] * 4
+    assert run(hall, "tempo", body, cases) == [-math.inf] * 5
 
 
 def test_what_is_decided_later_counts(hall: Page) -> None:
