@@ -55,21 +55,3 @@ export function channel() {
 export function goTo(channel) {
   location.hash = encodeURIComponent(channel || MAIN);
 }
-
-/**
- * The token in the query, if there is one.
- * @returns {string | undefined}
- */
-export function token() {
-  return new URLSearchParams(location.search).get("token") ?? undefined;
-}
-
-/**
- * Come again, with a token.
- * @param {string} token
- */
-export function comeWith(token) {
-  const url = new URL(location.href);
-  url.searchParams.set("token", token);
-  location.replace(url);
-}

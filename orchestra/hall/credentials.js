@@ -1,6 +1,6 @@
 /** What lets one in: an API key or a token, kept for as long as the tab is open. */
 
-const PLACE = "podium";
+const PLACE = "orchestra";
 
 /**
  * @typedef {object} Credential
@@ -38,6 +38,16 @@ export function keep(credential) {
   } catch {
     // Then it is asked for again.
   }
+}
+
+/**
+ * What WebSockets of a browser can have.
+ *
+ * @param {Credential | null} credential
+ * @returns {string | undefined}
+ */
+export function tokenOf(credential) {
+  return credential?.kind === "token" ? credential.secret : undefined;
 }
 
 /** @param {Credential | null} credential @returns {Record<string, string>} what is sent with it */

@@ -1,5 +1,7 @@
 /** What is played, by others and here: for the ear and for the eye, at its time. */
 
+import { LOUD } from "./notes.js";
+
 /** @typedef {import("./clock.js").ServerClock} ServerClock */
 /** @typedef {import("./messages.js").Played} Played */
 /** @typedef {import("./score.js").Score} Score */
@@ -12,9 +14,8 @@ const LATE = 1000;
 /** How far ahead a note may be, in milliseconds. */
 const EARLY = 2000;
 
-/** How long a note is that a plain line plays, in milliseconds, and how loud. */
+/** How long a note is that a plain line plays, in milliseconds. */
 const PLAIN = 500;
-const LOUD = 0.8;
 
 /** How many notes of one seat, and of all, are played in a second. Nobody could hear more. */
 const NOTES_OF_A_SEAT = 40;

@@ -1,7 +1,7 @@
 /** The keys that are played: by pointers, by touch, by the computer's keys, by a screen reader. */
 
 import { make } from "./dom.js";
-import { DRUMS, RANGES, noteName } from "./notes.js";
+import { DRUMS, LOUD, RANGES, noteName } from "./notes.js";
 
 /** The computer's keys, by where they are, for the notes from the first key on. */
 const CODES = [
@@ -22,8 +22,6 @@ const KEY_WIDTH = 30;
 
 /** How wide a black one is, so that it can be touched (WCAG 2.2, success criterion 2.5.8). */
 const SMALLEST = 24;
-
-const LOUD = 0.8;
 
 /** What a pointer plays that is between the keys. */
 const NONE = "";

@@ -4,6 +4,7 @@ import * as address from "./address.js";
 import { CallError, Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
+import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Ensemble } from "./ensemble.js";
@@ -56,12 +57,19 @@ const ensemble = new Ensemble({ sound, seats, score, clock, now });
 const programme = new Programme(say);
 const conductor = new Conductor(() => clock.now(), setTempo);
 const metronome = new Metronome(sound, clock);
-const status = new Status({ onretry: () => client.retry(), ontoken: address.comeWith });
+const status = new Status({
+  onretry: () => client.retry(),
+  ontoken(secret) {
+    keep({ kind: "token", secret });
+    client.token = secret;
+    client.connect();
+  },
+});
 
 const client = new Client({
   url: address.socketUrl("connection/websocket"),
   channel,
-  token: address.token(),
+  token: tokenOf(known()),
   handlers: {
     onopen,
     onsubscribed,
@@ -69,7 +77,7 @@ const client = new Client({
     onjoin,
     onleave,
     oncut,
-    onrefused: ({ code, reason }) => status.refused(reason, WANTS_TOKEN.includes(code)),
+    onrefused,
   },
 });
 
@@ -152,6 +160,17 @@ function welcome(recovered, missed) {
 /** @param {{delay: number}} event */
 function oncut({ delay }) {
   status.cut(delay);
+  silence();
+}
+
+/** @param {{code: number, reason: string}} event */
+function onrefused({ code, reason }) {
+  status.refused(reason, WANTS_TOKEN.includes(code));
+  silence();
+}
+
+/** Whatever others were playing is not heard any more, and its end would not be either. */
+function silence() {
   seats.dark();
   score.end(now());
   for (const other of musicians.here.keys()) sound.silence(other);

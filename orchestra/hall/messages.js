@@ -5,7 +5,7 @@
  * and text is cut and cleaned. It stays untrusted all the same: no part of it is HTML.
  */
 
-import { DRUMS, INSTRUMENTS, noteName, parseNote } from "./notes.js";
+import { DRUMS, INSTRUMENTS, LOUD, noteName, parseNote } from "./notes.js";
 import { validTempo } from "./tempo.js";
 
 /** How many characters a name may have. */
@@ -13,9 +13,6 @@ export const LONGEST_NAME = 24;
 
 /** How many characters text may have. */
 export const LONGEST_TEXT = 500;
-
-/** How loud a note is that does not say it. */
-const LOUD = 0.8;
 
 /** How many milliseconds ahead a note may be said: longer than any clock is wrong that is set. */
 const AHEAD = 60_000;

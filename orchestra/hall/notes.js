@@ -1,11 +1,16 @@
-// @ts-check
-// What can be played: the instruments, and the names of notes.
+/** What can be played: the instruments, and the names of notes. */
 
 /** The instruments. */
 export const INSTRUMENTS = ["violin", "cello", "flute", "piano", "drums"];
 
 /** The drums, each of which is a note of its own. */
 export const DRUMS = ["kick", "snare", "hat", "cymbal", "tom", "clap"];
+
+/** How loud a note is that does not say it, from 0 to 1. */
+export const LOUD = 0.8;
+
+/** After how long a note ends that nobody ends, in milliseconds: whoever plays it may be gone. */
+export const LONGEST_NOTE = 10_000;
 
 /**
  * The lowest and the highest note that the keyboard offers, as MIDI numbers.

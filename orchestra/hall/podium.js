@@ -2,7 +2,7 @@
 
 import { pathOf, socketUrl } from "./address.js";
 import { showBusiest } from "./busiest.js";
-import { headersOf, keep, known } from "./credentials.js";
+import { headersOf, keep, known, tokenOf } from "./credentials.js";
 import { byId } from "./dom.js";
 import { bytes, count, milliseconds } from "./format.js";
 import { Latency } from "./latency.js";
@@ -68,11 +68,6 @@ const channel = byId("channel", HTMLInputElement);
 /** @type {Credential | null} */
 let credential = known();
 
-/** The only credential that WebSockets of a browser can have. */
-function token() {
-  return credential?.kind === "token" ? credential.secret : undefined;
-}
-
 // The numbers.
 
 /** @param {string} text - nothing, if all is well */
@@ -136,7 +131,7 @@ const measures = byId("measures", HTMLInputElement);
 function measure() {
   meter.stop();
   write("latency-trouble", "");
-  if (measures.checked && channel.checkValidity()) meter.measure(channel.value, token());
+  if (measures.checked && channel.checkValidity()) meter.measure(channel.value, tokenOf(credential));
 }
 
 measures.addEventListener("change", measure);
@@ -161,7 +156,7 @@ loadForm.addEventListener("submit", (event) => {
   event.preventDefault();
   load.start({
     url: socketUrl(`${pathOf(channel.value)}?echo=0`),
-    token: token(),
+    token: tokenOf(credential),
     rate: amount("rate"),
     size: amount("size"),
     seconds: amount("seconds"),

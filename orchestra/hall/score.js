@@ -1,13 +1,10 @@
 /** What was played in the last seconds, moving by: a line for each note, in its seat's colour. */
 
-import { DRUMS, parseNote } from "./notes.js";
+import { DRUMS, LONGEST_NOTE, parseNote } from "./notes.js";
 import { colourOf } from "./musicians.js";
 
 /** How many seconds are seen. */
 const SPAN = 8;
-
-/** How long a note may be, in milliseconds. */
-const LONGEST = 10_000;
 
 /** How many notes are kept at most. */
 const MAX_NOTES = 1000;
@@ -53,7 +50,7 @@ export class Score {
    */
   on(client, note, at) {
     this.off(client, note, at);
-    this.#strokes.push({ client, note, from: at, to: DRUMS.includes(note) ? at + 80 : at + LONGEST });
+    this.#strokes.push({ client, note, from: at, to: DRUMS.includes(note) ? at + 80 : at + LONGEST_NOTE });
     if (this.#strokes.length > MAX_NOTES) this.#strokes.shift();
     this.#begin();
   }

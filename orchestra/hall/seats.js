@@ -2,16 +2,15 @@
 
 import { byId, icon, make } from "./dom.js";
 import { colourOf } from "./musicians.js";
-import { DRUMS } from "./notes.js";
+import { DRUMS, LONGEST_NOTE } from "./notes.js";
 
 /** @typedef {import("./musicians.js").Musician} Musician */
 
 /** How many seats are shown; more would not be seen. */
 const MAX_SEATS = 60;
 
-/** How long a drum is seen, and any other note that does not end, in milliseconds. */
+/** How long a drum is seen, in milliseconds. */
 const HIT = 150;
-const LONGEST = 10_000;
 
 const DEGREE = Math.PI / 180;
 
@@ -141,7 +140,7 @@ export class Seats {
     const notes = this.#notes.get(client) ?? new Map();
     clearTimeout(notes.get(note));
     notes.delete(note);
-    notes.set(note, setTimeout(() => this.off(client, note), DRUMS.includes(note) ? HIT : LONGEST));
+    notes.set(note, setTimeout(() => this.off(client, note), DRUMS.includes(note) ? HIT : LONGEST_NOTE));
     this.#notes.set(client, notes);
     this.#light(client);
   }

@@ -2,6 +2,7 @@
 // All that is heard: who plays what where, and when.
 
 import { isPlayable, play } from "./instruments.js";
+import { LONGEST_NOTE } from "./notes.js";
 import { echo, prepare, struck } from "./samples.js";
 
 /** @typedef {import("./instruments.js").Voice} Voice */
@@ -11,8 +12,6 @@ import { echo, prepare, struck } from "./samples.js";
 /** How many notes sound at a time, in all and of a seat. The oldest has to go. */
 const VOICES = 48;
 const VOICES_OF_A_SEAT = 8;
-/** After how many seconds a note ends by itself: whoever plays it may be gone. */
-const STUCK = 10;
 /** What is further ahead is not played, in seconds: a clock is wrong. */
 const TOO_FAR = 10;
 /** A click that would be later than this is not heard at all, in seconds. */
@@ -120,7 +119,7 @@ export class Sound {
     const place = this.#seat(this.#context, seat);
     const level = Math.min(1, Math.max(0, loud)) || 0;
     const voice = play(this.#context, place.input, instrument, note, when, level);
-    voice.release(when + STUCK);
+    voice.release(when + LONGEST_NOTE / 1000);
     const playing = { seat, key: keyOf(seat, instrument, note), voice };
     this.#voices.add(playing);
     this.#held.set(playing.key, playing);

@@ -23,12 +23,17 @@ export class Status {
     this.#retry.addEventListener("click", onretry);
     this.#token.addEventListener("submit", (event) => {
       event.preventDefault();
-      ontoken(byId("token", HTMLInputElement).value);
+      const field = byId("token", HTMLInputElement);
+      this.#token.hidden = true;
+      this.#say("");
+      this.#show("connecting", "Tuning up …");
+      ontoken(field.value.trim());
+      field.value = "";
     });
   }
 
   /**
-   * @param {"here" | "cut" | "connecting"} state
+   * @param {"connecting" | "here" | "cut" | "refused"} state
    * @param {string} text
    */
   #show(state, text) {
@@ -67,8 +72,7 @@ export class Status {
    * @param {boolean} wantsToken whether it would, with a token or with another one.
    */
   refused(reason, wantsToken) {
-    this.#show("cut", "Not let in");
-    this.#retry.hidden = true;
+    this.#show("refused", "Not let in");
     this.#token.hidden = !wantsToken;
     this.#say(`The server says: ${reason}.`);
   }

@@ -505,16 +505,18 @@ def test_who_has_a_token_comes_in(hall: Hall, guarded: Server) -> None:
     ann.page.goto(guarded.http("/#tokens"))
     form = ann.page.locator("#token-form")
     form.wait_for()
-    form.get_by_label("token").fill("no token")
-    with ann.page.expect_navigation():
-        form.get_by_role("button").click()
-    form.wait_for()
-    ann.notices("The server says: ")
+    for secret in ("no token", "no token"):  # which may be tried again
+        form.get_by_label("token").fill(secret)
+        with ann.page.expect_websocket():
+            form.get_by_role("button").click()
+        form.wait_for()
+        ann.notices("The server says: ")
     form.get_by_label("token").fill(token())
-    with ann.page.expect_navigation():
-        form.get_by_role("button").click()
+    form.get_by_role("button").click()
     ann.is_back()
     assert form.is_hidden()
+    ann.page.reload()
+    ann.is_back()
     with guarded.connect("/tokens", additional_headers=BEARER) as plain:
         ann.say("in")
         await_text(plain, "Echo: in")
@@ -524,6 +526,7 @@ def test_who_may_only_listen(hall: Hall, guarded: Server) -> None:
     """Hears all, and is told so, who tries to speak or to play."""
     ann = hall.open()
     ann.enter(guarded, "listeners", f"?token={allowing('sub')}")
+    assert "token" not in ann.page.url, "it would be seen, and copied along"
     ann.page.keyboard.press("a")
     ann.notices("only listen")
     ann.page.reload()
