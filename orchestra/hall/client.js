@@ -47,8 +47,8 @@ const GOING_AWAY = 1001;
  * @property {(event: {code: number, reason: string, delay: number}) => void} [oncut] - it is cut
  *   off, or could not connect, and tries again after so many milliseconds; the code is that of the
  *   WebSocket or of the error, or 0
- * @property {(event: {code: number, reason: string}) => void} [onrefused] - the server does not want
- *   it. It does not try again, unless connect() is called
+ * @property {(event: {code: number, reason: string}) => void} [onrefused] - the server does not
+ *   want it. It does not try again, unless connect() is called
  */
 
 /** Comes back by itself, unless it is refused or closed. */
@@ -197,8 +197,12 @@ export class Client {
     if (state === "idle") this.#listening?.abort();
   }
 
-  // The server has closed the line, or it has broken.
-  /** @param {number} code @param {string} reason */
+  /**
+   * The server has closed the line, or it has broken.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
   #ended(code, reason) {
     if (isFinal(code)) this.#refuse(code, reason);
     else this.#cut(code, reason);
@@ -225,15 +229,18 @@ export class Client {
     else this.#refuse(code, message);
   }
 
-  // Something has happened to the network or the page: the wait may be over, or the line dead.
-  /** @param {Event} event */
+  /**
+   * Something has happened to the network or the page: the wait may be over, or the line dead.
+   *
+   * @param {Event} event
+   */
   #look = (event) => {
     if (event.type === "visibilitychange" && document.visibilityState === "hidden") return;
     if (!this.#line) this.#open();
     else if (this.#isConnected) this.#line.probe();
   };
 
-  // Browsers keep pages only without an open line, and the others should know at once who leaves.
+  /** Browsers keep no page with an open line, and the others should know at once who leaves. */
   #hide = () => {
     this.#drop("away", "the page was left");
     this.#tell("oncut", { code: GOING_AWAY, reason: "the page was left", delay: 0 });
@@ -320,8 +327,9 @@ export class Client {
     this.#tell("onpublication", { ...message, recovered });
   }
 
-  // One that fails is heard of, and the others go on.
   /**
+   * One that fails is heard of, and the others go on.
+   *
    * @template {keyof Handlers} Name
    * @param {Name} name
    * @param {Parameters<NonNullable<Handlers[Name]>>[0]} event

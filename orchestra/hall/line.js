@@ -74,7 +74,8 @@ export class Line {
    * @param {object} events
    * @param {() => void} events.onopen - commands can be sent
    * @param {(push: any) => void} events.onpush - the server says something unasked
-   * @param {(code: number, reason: string) => void} events.onend - it has ended, but not by close()
+   * @param {(code: number, reason: string) => void} events.onend - it has ended, but not by
+   *   close()
    */
   constructor(url, tools, { onopen, onpush, onend }) {
     this.#tools = tools;

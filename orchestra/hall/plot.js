@@ -114,22 +114,24 @@ export class Plot {
     context.stroke();
     context.lineWidth = 1.5;
     context.lineJoin = "round";
-    this.#lines.forEach(({ isDashed }, index) => {
+    for (const [index, { isDashed }] of this.#lines.entries()) {
       context.strokeStyle = colours[index];
       context.setLineDash(isDashed ? [4, 3] : []);
       context.beginPath();
       let isDown = false;
       for (const { time, values } of this.#points) {
         const value = values[index];
-        if (value === null) isDown = false;
-        else if (isDown) context.lineTo(x(time), y(value));
-        else {
+        if (value === null) {
+          isDown = false;
+        } else if (isDown) {
+          context.lineTo(x(time), y(value));
+        } else {
           context.moveTo(x(time), y(value));
           isDown = true;
         }
       }
       context.stroke();
-    });
+    }
     context.fillStyle = text;
     context.font = `11px ${getComputedStyle(this.#canvas).fontFamily}`;
     context.textBaseline = "top";

@@ -1,5 +1,4 @@
-// @ts-check
-// Sounds that are computed sample by sample, once: what is struck, noise, and a hall's echo.
+/** Sounds that are computed sample by sample, once: what is struck, noise, and a hall's echo. */
 
 import { frequency } from "./notes.js";
 
@@ -17,6 +16,7 @@ const made = new WeakMap();
 
 /**
  * What is made only once for a context.
+ *
  * @template T
  * @param {BaseAudioContext} context
  * @param {string} key
@@ -32,6 +32,7 @@ export function once(context, key, make) {
 
 /**
  * Numbers that look random, and are the same each time.
+ *
  * @param {number} seed
  * @returns {() => number} from -1 to 1
  */
@@ -50,12 +51,13 @@ function randomness(seed) {
 function buffer(context, ...channels) {
   const { length } = channels[0];
   const made = context.createBuffer(channels.length, length, context.sampleRate);
-  channels.forEach((samples, channel) => made.getChannelData(channel).set(samples));
+  for (const [channel, samples] of channels.entries()) made.getChannelData(channel).set(samples);
   return made;
 }
 
 /**
  * Filter samples in place, by the biquad filters of the "Audio EQ Cookbook".
+ *
  * @param {Float32Array} samples
  * @param {"lowpass" | "highpass" | "bandpass"} type
  * @param {number} at - Hertz, as a part of the sample rate
@@ -89,6 +91,7 @@ function filter(samples, type, at, q = 0.7) {
 
 /**
  * Add a sine that decays.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {number} hertz
@@ -114,6 +117,7 @@ function ring(samples, rate, hertz, loud, decay) {
 
 /**
  * Add a sine that falls, as a skin's does when it is struck.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {{from: number, to: number, fall: number, loud: number, decay: number}} sound - Hertz,
@@ -130,6 +134,7 @@ function drop(samples, rate, { from, to, fall, loud, decay }) {
 
 /**
  * Noise that decays.
+ *
  * @param {number} length - samples
  * @param {number} rate - samples a second
  * @param {number} decay - seconds
@@ -140,11 +145,11 @@ function burst(length, rate, decay, starts = [0]) {
   const samples = new Float32Array(length);
   for (let i = 0; i < length; i += 1) {
     let loud = 0;
-    starts.forEach((start, number) => {
+    for (const start of starts) {
       const t = i / rate - start;
-      const time = number === starts.length - 1 ? decay : 0.004;
+      const time = start === starts[starts.length - 1] ? decay : 0.004;
       if (t >= 0) loud = Math.max(loud, Math.exp(-t / time));
-    });
+    }
     samples[i] = loud * random();
   }
   return samples;
@@ -161,6 +166,7 @@ function mix(samples, others, loud) {
 
 /**
  * Bring samples to a level, and let them begin and end without a click.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {number} level - the RMS that the loudest tenth of a second is to have
@@ -183,6 +189,7 @@ function finish(samples, rate, level) {
 
 /**
  * Several square waves that have nothing to do with each other: metal.
+ *
  * @param {number} length - samples
  * @param {number} rate - samples a second
  */
@@ -289,6 +296,7 @@ const STRUCK = {
 
 /**
  * A drum, or the metronome's block of wood: `click` and `accent`.
+ *
  * @param {BaseAudioContext} context
  * @param {string} name
  * @returns {AudioBuffer}
@@ -304,9 +312,11 @@ export function struck(context, name) {
 }
 
 /**
- * A piano's string near a note. Its partials are a little higher than a multiple of the first, since
- * it is stiff, and the higher they are, the sooner they die. Each has a part that dies soon, and
- * one, a little out of tune with it, that lasts: three strings that lose their common motion first.
+ * A piano's string near a note. Its partials are a little higher than a multiple of the first,
+ * since it is stiff, and the higher they are, the sooner they die. Each has a part that dies soon,
+ * and one, a little out of tune with it, that lasts: three strings that lose their common motion
+ * first.
+ *
  * @param {BaseAudioContext} context
  * @param {number} midi
  * @returns {{samples: AudioBuffer, rate: number}} at what rate it is played to have that note
@@ -341,6 +351,7 @@ export function string(context, midi) {
 
 /**
  * Compute what is used most ahead of its use, in pieces, so that nothing waits for it.
+ *
  * @param {BaseAudioContext} context
  */
 export async function prepare(context) {
@@ -356,6 +367,7 @@ export async function prepare(context) {
 
 /**
  * Two seconds of noise.
+ *
  * @param {BaseAudioContext} context
  * @returns {AudioBuffer}
  */
@@ -368,6 +380,7 @@ export function noise(context) {
 
 /**
  * The echo of a small hall: some early reflections, then a tail that gets darker.
+ *
  * @param {BaseAudioContext} context
  * @returns {AudioBuffer} stereo
  */
@@ -386,9 +399,9 @@ export function echo(context) {
         samples[i] = 0.5 * dark * fadeIn * Math.exp((-6.9 * t) / RINGING);
       }
       const reflections = side ? [13, 19, 31, 44, 57] : [11, 23, 29, 41, 61];
-      reflections.forEach((ms, number) => {
+      for (const [number, ms] of reflections.entries()) {
         samples[Math.round((ms * rate) / 1000)] += (number % 2 ? -1.6 : 1.6) * 0.8 ** number;
-      });
+      }
       // It ends in silence, not in the middle of a sound.
       const end = 0.1 * rate;
       return samples.map((sample, i) => sample * Math.min(1, (samples.length - 1 - i) / end));
