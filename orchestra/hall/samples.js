@@ -55,11 +55,13 @@ function buffer(context, ...channels) {
   return made;
 }
 
+/** @typedef {"lowpass" | "highpass" | "bandpass"} Filter */
+
 /**
  * Filter samples in place, by the biquad filters of the "Audio EQ Cookbook".
  *
  * @param {Float32Array} samples
- * @param {"lowpass" | "highpass" | "bandpass"} type
+ * @param {Filter} type
  * @param {number} at - Hertz, as a part of the sample rate
  * @param {number} q
  */
@@ -165,6 +167,17 @@ function mix(samples, others, loud) {
 }
 
 /**
+ * Add noise that decays, of some frequencies.
+ *
+ * @param {Float32Array} samples
+ * @param {number} rate - samples a second
+ * @param {{decay: number, type: Filter, hertz: number, loud: number}} sound - seconds, and Hertz
+ */
+function hiss(samples, rate, { decay, type, hertz, loud }) {
+  mix(samples, filter(burst(samples.length, rate, decay), type, hertz / rate), loud);
+}
+
+/**
  * Bring samples to a level, and let them begin and end without a click.
  *
  * @param {Float32Array} samples
@@ -227,7 +240,7 @@ const STRUCK = {
     level: 0.3,
     strike(samples, rate) {
       drop(samples, rate, { from: 190, to: 50, fall: 0.028, loud: 1, decay: 0.13 });
-      mix(samples, filter(burst(samples.length, rate, 0.003), "lowpass", 3000 / rate), 0.5);
+      hiss(samples, rate, { decay: 0.003, type: "lowpass", hertz: 3000, loud: 0.5 });
     },
   },
   snare: {
@@ -236,7 +249,7 @@ const STRUCK = {
     strike(samples, rate) {
       drop(samples, rate, { from: 260, to: 185, fall: 0.02, loud: 0.7, decay: 0.06 });
       ring(samples, rate, 331, 0.35, 0.04);
-      mix(samples, filter(burst(samples.length, rate, 0.075), "highpass", 1300 / rate), 0.8);
+      hiss(samples, rate, { decay: 0.075, type: "highpass", hertz: 1300, loud: 0.8 });
     },
   },
   hat: {
@@ -254,7 +267,7 @@ const STRUCK = {
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.45), 0.7);
       mix(samples, burst(samples.length, rate, 0.35), 0.5);
-      mix(samples, filter(burst(samples.length, rate, 0.02), "bandpass", 3000 / rate), 1);
+      hiss(samples, rate, { decay: 0.02, type: "bandpass", hertz: 3000, loud: 1 });
       filter(samples, "highpass", 3500 / rate);
     },
   },
@@ -264,7 +277,7 @@ const STRUCK = {
     strike(samples, rate) {
       drop(samples, rate, { from: 210, to: 118, fall: 0.05, loud: 1, decay: 0.17 });
       ring(samples, rate, 196, 0.25, 0.07);
-      mix(samples, filter(burst(samples.length, rate, 0.012), "lowpass", 1800 / rate), 0.6);
+      hiss(samples, rate, { decay: 0.012, type: "lowpass", hertz: 1800, loud: 0.6 });
     },
   },
   clap: {
