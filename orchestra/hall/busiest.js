@@ -3,7 +3,7 @@
 import { make, write } from "./dom.js";
 import { bytes, count } from "./format.js";
 
-/** @typedef {import("./numbers.js").Figures["busiest"][number]} Row */
+/** @typedef {import("./figures.js").Figures["busiest"][number]} Row */
 
 /** How many characters of a channel's name are shown. */
 const LONGEST = 80;

@@ -7,11 +7,11 @@ import { byId, write } from "./dom.js";
 import { bytes, count, milliseconds } from "./format.js";
 import { Latency } from "./latency.js";
 import { Load } from "./load.js";
-import { Numbers } from "./numbers.js";
 import { Plot } from "./plot.js";
+import { Poller } from "./poller.js";
 
 /** @typedef {import("./credentials.js").Credential} Credential */
-/** @typedef {import("./numbers.js").Figures} Figures */
+/** @typedef {import("./figures.js").Figures} Figures */
 /** @typedef {{p50: number | null, p99: number | null}} Percentiles */
 
 /** @param {string} id @param {string} text */
@@ -83,7 +83,7 @@ function announce(text) {
   document.body.classList.toggle("is-stale", Boolean(text));
 }
 
-const numbers = new Numbers({
+const poller = new Poller({
   url: "podium/numbers",
   handlers: {
     onfigures(figures) {
@@ -117,7 +117,7 @@ const numbers = new Numbers({
   },
 });
 
-byId("retry", HTMLButtonElement).addEventListener("click", () => numbers.start());
+byId("retry", HTMLButtonElement).addEventListener("click", () => poller.start());
 
 secretForm.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -177,8 +177,8 @@ byId("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
 addEventListener("pagehide", () => load.stop());
 
 function begin() {
-  numbers.headers = headersOf(credential);
-  numbers.start();
+  poller.headers = headersOf(credential);
+  poller.start();
   measure();
 }
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.server import PATIENCE
+from tests.hall.files import HALL
 
-HALL = Path(__file__).parents[2] / "orchestra/hall"
 FILES = sorted(HALL.iterdir())
 MODULES = [file for file in FILES if file.suffix == ".js"]
 PAGES = [file for file in FILES if file.suffix == ".html"]
