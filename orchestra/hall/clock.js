@@ -53,12 +53,6 @@ export class ServerClock {
     this.#best = this.#samples.reduce((a, b) => (unsure(b) <= unsure(a) ? b : a));
   }
 
-  /** Forget all samples: it is another server, perhaps. */
-  reset() {
-    this.#samples = [];
-    this.#best = null;
-  }
-
   /** Whether there was an answer; until then the local time stands for the server's. */
   get isKnown() {
     return this.#best !== null;
