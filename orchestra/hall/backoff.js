@@ -1,10 +1,10 @@
 /** How long to wait before the next attempt: random, and longer the more have failed. */
 
 /** The least that is waited, in milliseconds. */
-export const LEAST = 200;
+const LEAST = 200;
 
 /** The most that is waited, in milliseconds. */
-export const MOST = 20_000;
+const MOST = 20_000;
 
 /**
  * Waits for attempts, with full jitter: those who were cut off together do not come back together,

@@ -1,8 +1,9 @@
 /** The table of the channels with the most subscribers. */
 
+import { make, write } from "./dom.js";
 import { bytes, count } from "./format.js";
 
-/** @typedef {import("./numbers.js").Figures["busiest"][number]} Row */
+/** @typedef {import("./figures.js").Figures["busiest"][number]} Row */
 
 /** How many characters of a channel's name are shown. */
 const LONGEST = 80;
@@ -15,36 +16,31 @@ const LONGEST = 80;
  */
 export function showBusiest(body, channels) {
   while (body.rows.length > channels.length) body.deleteRow(-1);
-  channels.forEach((channel, index) => {
+  for (const [index, channel] of channels.entries()) {
     const row = body.rows[index] ?? newRow(body);
     const texts = [
-      channel.subscribers,
-      channel.messages,
-      channel.retained_messages,
-    ].map(count);
+      count(channel.subscribers),
+      count(channel.messages),
+      count(channel.retained_messages),
+      bytes(channel.retained_bytes),
+    ];
     const [name, ...numbers] = row.cells;
     const shown = /** @type {Element} */ (name.firstElementChild);
     write(shown, cut(channel.channel));
-    numbers.forEach((cell, place) => write(cell, texts[place] ?? bytes(channel.retained_bytes)));
-  });
+    for (const [place, cell] of numbers.entries()) write(cell, texts[place]);
+  }
 }
 
 /** @param {HTMLTableSectionElement} body */
 function newRow(body) {
   const row = body.insertRow();
-  const name = document.createElement("th");
+  const name = make("th");
   name.scope = "row";
   // Anybody may call a channel anything, also in a script that runs the other way.
-  name.append(document.createElement("bdi"));
+  name.append(make("bdi"));
   row.append(name);
   for (let cell = 0; cell < 4; cell += 1) row.insertCell();
   return row;
-}
-
-// What is the same is left alone, so that it can be marked and copied.
-/** @param {Element} element @param {string} text */
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 /** @param {string} name */

@@ -7,7 +7,8 @@
  */
 
 import { Backoff } from "./backoff.js";
-import { CallError, Line, NO_LINE } from "./line.js";
+import { CallError, Connection, NO_CONNECTION } from "./connection.js";
+import { TIMERS } from "./timers.js";
 
 export { CallError };
 
@@ -47,8 +48,8 @@ const GOING_AWAY = 1001;
  * @property {(event: {code: number, reason: string, delay: number}) => void} [oncut] - it is cut
  *   off, or could not connect, and tries again after so many milliseconds; the code is that of the
  *   WebSocket or of the error, or 0
- * @property {(event: {code: number, reason: string}) => void} [onrefused] - the server does not want
- *   it. It does not try again, unless connect() is called
+ * @property {(event: {code: number, reason: string}) => void} [onrefused] - the server does not
+ *   want it. It does not try again, unless connect() is called
  */
 
 /** Comes back by itself, unless it is refused or closed. */
@@ -66,17 +67,17 @@ export class Client {
   #channel;
   /** @type {Handlers} */
   #handlers;
-  /** @type {import("./line.js").Tools} */
+  /** @type {import("./connection.js").Tools} */
   #tools;
   #backoff;
 
-  /** What it does: "idle", "waiting" to try again, "busy" with a line, or "away" with its page. */
+  /** "idle", "waiting" to try again, "busy" with a connection, or "away" with its page. */
   #state = "idle";
-  /** @type {Line | null} */
-  #line = null;
+  /** @type {Connection | null} */
+  #connection = null;
   #isConnected = false;
-  /** @type {unknown} */
-  #timer = null; // of the next attempt
+  /** @type {number | undefined} */
+  #timer; // of the next attempt
   /** @type {AbortController | null} */
   #listening = null; // to what happens to the page
 
@@ -93,8 +94,7 @@ export class Client {
    * @param {Handlers} [options.handlers] - whom to tell what happens
    * @param {() => number} [options.random] - a number from 0 up to 1
    * @param {new (url: string) => WebSocket} [options.WebSocket]
-   * @param {(callback: () => void, milliseconds: number) => unknown} [options.setTimeout]
-   * @param {(timer: any) => void} [options.clearTimeout]
+   * @param {import("./timers.js").Timers} [options.timers]
    */
   constructor({ url, channel, token, handlers = {}, random, ...tools }) {
     this.#url = url;
@@ -102,12 +102,7 @@ export class Client {
     this.token = token;
     this.#handlers = handlers;
     this.#backoff = new Backoff(random);
-    this.#tools = {
-      WebSocket,
-      setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds),
-      clearTimeout: (timer) => clearTimeout(timer),
-      ...tools,
-    };
+    this.#tools = { WebSocket, timers: TIMERS, ...tools };
   }
 
   /** Connect and subscribe, unless it does already. */
@@ -167,38 +162,45 @@ export class Client {
   /** @param {string} name @param {object} request @returns {Promise<any>} */
   #ask(name, request) {
     return new Promise((resolve, reject) => {
-      if (!this.#line || !this.#isConnected) {
-        throw new CallError(NO_LINE, "not connected", true);
+      if (!this.#connection || !this.#isConnected) {
+        throw new CallError(NO_CONNECTION, "not connected", true);
       }
-      this.#line.call(name, request, (error, result) => (error ? reject(error) : resolve(result)));
+      this.#connection.call(name, request, (error, result) => {
+        if (error) reject(error);
+        else resolve(result);
+      });
     });
   }
 
-  // How lines come and go.
+  // How connections come and go.
 
   #open() {
     this.#drop("busy", "the client connects anew");
-    const line = new Line(this.#url, this.#tools, {
-      onopen: () => this.#greet(line),
-      onpush: (push) => this.#pushed(line, push),
+    const connection = new Connection(this.#url, this.#tools, {
+      onopen: () => this.#greet(connection),
+      onpush: (push) => this.#pushed(connection, push),
       onend: (code, reason) => this.#ended(code, reason),
     });
-    this.#line = line;
+    this.#connection = connection;
   }
 
   /** @param {string} state - what it does from now on @param {string} why */
   #drop(state, why) {
     this.#state = state;
     this.#isConnected = false;
-    this.#tools.clearTimeout(this.#timer);
-    const line = this.#line;
-    this.#line = null;
-    line?.close(why);
+    this.#tools.timers.clearTimeout(this.#timer);
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.close(why);
     if (state === "idle") this.#listening?.abort();
   }
 
-  // The server has closed the line, or it has broken.
-  /** @param {number} code @param {string} reason */
+  /**
+   * The server has closed the connection, or it has broken.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
   #ended(code, reason) {
     if (isFinal(code)) this.#refuse(code, reason);
     else this.#cut(code, reason);
@@ -208,7 +210,7 @@ export class Client {
   #cut(code, reason) {
     this.#drop("waiting", "the line was cut");
     const delay = this.#backoff.next();
-    this.#timer = this.#tools.setTimeout(() => this.#open(), delay);
+    this.#timer = this.#tools.timers.setTimeout(() => this.#open(), delay);
     this.#tell("oncut", { code, reason, delay });
   }
 
@@ -218,22 +220,26 @@ export class Client {
     this.#tell("onrefused", { code, reason });
   }
 
-  /** @param {CallError} error - of a command without which the line is of no use */
+  /** @param {CallError} error - of a command without which the connection is of no use */
   #failed({ code, message, temporary }) {
-    if (code === NO_LINE) return; // it is the line that has failed
+    if (code === NO_CONNECTION) return; // it is the connection that has failed
     if (temporary) this.#cut(code, message);
     else this.#refuse(code, message);
   }
 
-  // Something has happened to the network or the page: the wait may be over, or the line dead.
-  /** @param {Event} event */
+  /**
+   * Something has happened to the network or the page: the wait may be over, or the connection
+   * dead.
+   *
+   * @param {Event} event
+   */
   #look = (event) => {
     if (event.type === "visibilitychange" && document.visibilityState === "hidden") return;
-    if (!this.#line) this.#open();
-    else if (this.#isConnected) this.#line.probe();
+    if (!this.#connection) this.#open();
+    else if (this.#isConnected) this.#connection.probe();
   };
 
-  // Browsers keep pages only without an open line, and the others should know at once who leaves.
+  /** Browsers keep no page with a connection, and the others should know at once who leaves. */
   #hide = () => {
     this.#drop("away", "the page was left");
     this.#tell("oncut", { code: GOING_AWAY, reason: "the page was left", delay: 0 });
@@ -241,64 +247,64 @@ export class Client {
 
   // What is said.
 
-  /** @param {Line} line */
-  #greet(line) {
+  /** @param {Connection} connection */
+  #greet(connection) {
     const { token } = this;
     // The server may have it hear the channel without being asked.
     const subs = this.#position && { [this.#channel]: { recover: true, ...this.#position } };
     const request = { name: "hall", ...(token && { token }), ...(subs && { subs }) };
-    line.call("connect", request, (error, result) => {
+    connection.call("connect", request, (error, result) => {
       if (error) return this.#failed(error);
       this.#isConnected = true;
-      line.heed(result.ping ?? 0, result.pong ?? false);
+      connection.expectPings(result.ping ?? 0, result.pong ?? false);
       this.#tell("onopen", { client: result.client });
       const given = result.subs?.[this.#channel];
-      if (line.isClosed) return; // by whoever was told
-      if (given) this.#subscribed(line, given, 0);
-      else this.#subscribe(line);
+      if (connection.isClosed) return; // by whoever was told
+      if (given) this.#subscribed(connection, given, 0);
+      else this.#subscribe(connection);
     });
   }
 
-  /** @param {Line} line */
-  #subscribe(line) {
+  /** @param {Connection} connection */
+  #subscribe(connection) {
     const channel = this.#channel;
     const request = { channel, recoverable: true, join_leave: true };
     let end = 0;
     if (this.#position) {
       // The reply to a recovery says where it begins; this, up to where all of it was missed.
-      line.call("history", { channel }, (_, result) => (end = result?.offset ?? 0));
+      connection.call("history", { channel }, (_, result) => (end = result?.offset ?? 0));
       Object.assign(request, { recover: true, ...this.#position });
     }
-    line.call("subscribe", request, (error, result) => {
+    connection.call("subscribe", request, (error, result) => {
       if (error) this.#failed(error);
-      else this.#subscribed(line, result, end);
+      else this.#subscribed(connection, result, end);
     });
   }
 
   // What is heard.
 
-  /** @param {Line} line @param {any} push */
-  #pushed(line, { channel, pub, join, leave, unsubscribe, disconnect }) {
-    if (disconnect) return line.end(disconnect.code, disconnect.reason);
+  /** @param {Connection} connection @param {any} push */
+  #pushed(connection, { channel, pub, join, leave, unsubscribe, disconnect }) {
+    if (disconnect) return connection.end(disconnect.code, disconnect.reason);
     if (channel !== this.#channel) return;
     if (pub) this.#publication(pub);
     else if (join) this.#tell("onjoin", join.info);
     else if (leave) this.#tell("onleave", leave.info);
     else if (unsubscribe?.code < 2500) this.#refuse(unsubscribe.code, unsubscribe.reason);
     else if (unsubscribe) {
-      line.hurry();
-      this.#subscribe(line);
+      connection.setDeadline();
+      this.#subscribe(connection);
     }
   }
 
   /**
-   * @param {Line} line
+   * @param {Connection} connection
    * @param {any} result - where it begins to hear the channel
    * @param {number} end - where the channel ended then, if that is known
    */
-  #subscribed(line, result, end) {
+  #subscribed(connection, result, end) {
     const { epoch = "", offset = 0, publications = [], recovered = false } = result;
-    line.relax();
+    connection.clearDeadline();
     this.#backoff.reset();
     this.#position = result.recoverable ? { epoch, offset } : null;
     this.#missedUpTo = recovered ? Math.max(end, offset + publications.length) : -1;
@@ -307,7 +313,7 @@ export class Client {
     this.#hasHeard = true;
     this.#tell("onsubscribed", { recovered, wasRecovering, missed });
     for (const missing of publications) {
-      if (line.isClosed) return; // by whoever was told
+      if (connection.isClosed) return; // by whoever was told
       this.#publication(missing);
     }
   }
@@ -320,8 +326,9 @@ export class Client {
     this.#tell("onpublication", { ...message, recovered });
   }
 
-  // One that fails is heard of, and the others go on.
   /**
+   * One that fails is heard of, and the others go on.
+   *
    * @template {keyof Handlers} Name
    * @param {Name} name
    * @param {Parameters<NonNullable<Handlers[Name]>>[0]} event

@@ -1,5 +1,4 @@
-// @ts-check
-// What time it is at the server.
+/** What time it is at the server. */
 
 /** For how long a sample counts, in milliseconds. */
 const MEMORY = 120_000;
@@ -8,13 +7,14 @@ const DRIFT = 0.00005;
 
 /**
  * One question for the time: what is known of the difference between the clocks.
+ *
  * @typedef {{offset: number, error: number, at: number}} Sample
  */
 
 /**
  * The server's time, estimated from answers to "what time is it?" as NTP does it: an answer was
- * given somewhere between the question and its receipt, so its offset is right to half of the round
- * trip, whatever the ways took. The sample that is surest counts. Asking is not its job.
+ * given somewhere between the question and its receipt, so its offset is right to half of the
+ * round trip, whatever the ways took. The sample that is surest counts. Asking is not its job.
  */
 export class ServerClock {
   #now;
@@ -30,6 +30,7 @@ export class ServerClock {
 
   /**
    * Take in an answer. One that cannot be is ignored.
+   *
    * @param {number} sent - when it was asked for, in local milliseconds
    * @param {number} serverTime - the answer, in the server's milliseconds
    * @param {number} received - when it came, in local milliseconds
@@ -50,12 +51,6 @@ export class ServerClock {
     /** @param {Sample} sample */
     const unsure = (sample) => sample.error + (received - sample.at) * DRIFT;
     this.#best = this.#samples.reduce((a, b) => (unsure(b) <= unsure(a) ? b : a));
-  }
-
-  /** Forget all samples: it is another server, perhaps. */
-  reset() {
-    this.#samples = [];
-    this.#best = null;
   }
 
   /** Whether there was an answer; until then the local time stands for the server's. */

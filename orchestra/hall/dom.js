@@ -2,6 +2,7 @@
 
 /**
  * The element of an id, which must be of a kind.
+ *
  * @template {Element} Kind
  * @param {string} id
  * @param {new () => Kind} kind
@@ -15,6 +16,7 @@ export function byId(id, kind) {
 
 /**
  * A new element with a class and a text.
+ *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {string} [className]
@@ -28,10 +30,22 @@ export function make(tag, className = "", text = "") {
   return element;
 }
 
+/**
+ * Let an element have a text. The same again is not written, or what somebody has marked there to
+ * copy it would not be marked any more.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * One of the icons that the page has.
+ *
  * @param {string} name
  * @returns {SVGElement}
  */

@@ -5,7 +5,7 @@ const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFr
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** What stands for a number that is not known. */
-export const UNKNOWN = "–";
+const UNKNOWN = "–";
 
 /** @param {number | null} value @returns {string} `1,234`; below ten `1.5`, unless it is whole */
 export function count(value) {

@@ -1,25 +1,29 @@
-// @ts-check
-// The instruments: what a note of each sounds like.
+/** The instruments: what a note of each sounds like. */
 
 import { DRUMS, frequency, INSTRUMENTS, parseNote } from "./notes.js";
 import { noise, once, string, struck } from "./samples.js";
 
 /**
- * A note that sounds. `release` lets it die away as the instrument does, `stop` ends it at once, but
- * without a click; both may be called again to end it earlier. Times are the context's seconds.
+ * A note that sounds. `release` lets it die away as the instrument does, `stop` ends it at once,
+ * but without a click; both may be called again to end it earlier. Times are the context's
+ * seconds.
+ *
  * @typedef {{release: (when: number) => void, stop: (when: number) => void,
  *   ended: Promise<void>}} Voice
  */
 
 /** How fast a note that is stopped dies away: seconds until it has lost 63 %. */
 const STOP = 0.005;
+
 /** A fade is over after this many times as long, 69 dB below. */
 const SILENT = 8;
+
 /** A note sounds for so long at least, in seconds, or it would be a click. */
 const SHORTEST = 0.05;
 
 /**
  * What differs between instruments that are bowed or blown.
+ *
  * @typedef {object} Sustained
  * @property {(hertz: number) => number} level - which is about as loud to the ear in all ranges
  * @property {number} attack - seconds
@@ -27,7 +31,8 @@ const SHORTEST = 0.05;
  * @property {number} scoop - cents that it begins below the note
  * @property {{hertz: number, cents: number, tremolo: number, delay: number}} vibrato
  * @property {(n: number) => number} partial - how loud the n-th is
- * @property {(hertz: number, loud: number) => number} bright - up to where there is sound, in Hertz
+ * @property {(hertz: number, loud: number) => number} bright - up to where there is sound, in
+ *   Hertz
  * @property {{at: (hertz: number) => number, q: number, attack: number, level: number}} noise
  * @property {[number, number, number][]} body - what resounds: Hertz, Q and decibels
  */
@@ -83,6 +88,7 @@ const SUSTAINED = {
 
 /**
  * Whether an instrument has such a note.
+ *
  * @param {string} instrument
  * @param {string} note
  * @returns {boolean}
@@ -94,6 +100,7 @@ export function isPlayable(instrument, note) {
 
 /**
  * Play a note.
+ *
  * @param {BaseAudioContext} context
  * @param {AudioNode} output - where the sound goes to
  * @param {string} instrument - one that has this note
@@ -138,6 +145,7 @@ function biquad(context, type, hertz, q, decibels = 0) {
 
 /**
  * What ends a note, and tidies up after it.
+ *
  * @param {BaseAudioContext} context
  * @param {GainNode} fade - the last of the nodes
  * @param {AudioScheduledSourceNode[]} sources - the first ends with the note
@@ -219,6 +227,7 @@ const bodies = new WeakMap();
 
 /**
  * What resounds with all the notes of an instrument that go to the same output.
+ *
  * @param {BaseAudioContext} context
  * @param {AudioNode} output
  * @param {string} instrument

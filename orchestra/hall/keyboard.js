@@ -5,14 +5,18 @@ import { DRUMS, LOUD, RANGES, noteName } from "./notes.js";
 
 /** The computer's keys, by where they are, for the notes from the first key on. */
 const CODES = [
-  ...["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH", "KeyU", "KeyJ"],
-  ...["KeyK", "KeyO", "KeyL", "KeyP", "Semicolon", "Quote"],
+  ...["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH", "KeyU"],
+  ...["KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon", "Quote"],
 ];
 const DRUM_CODES = ["KeyA", "KeyS", "KeyD", "KeyF", "KeyG", "KeyH"];
 const LOWER = "KeyZ";
 const HIGHER = "KeyX";
 
-/** With which note the keys of an instrument begin at first. @type {Record<string, number>} */
+/**
+ * With which note the keys of an instrument begin at first.
+ *
+ * @type {Record<string, number>}
+ */
 const FIRST = { violin: 60, cello: 48, flute: 72, piano: 60 };
 
 const WHITE = new Set([0, 2, 4, 5, 7, 9, 11]);
@@ -31,6 +35,7 @@ const SHORT = 400;
 
 /**
  * What is written on a key that a code stands for.
+ *
  * @param {string | undefined} code
  * @returns {string}
  */
@@ -42,6 +47,7 @@ function label(code) {
 
 /**
  * A note's name for those who hear it read.
+ *
  * @param {string} note
  * @returns {string}
  */
@@ -51,6 +57,7 @@ function spoken(note) {
 
 /**
  * Whether what is typed is meant for something else.
+ *
  * @param {KeyboardEvent} event
  * @returns {boolean}
  */
@@ -60,6 +67,7 @@ function isTyping({ target, ctrlKey, metaKey, altKey, isComposing }) {
   return isField || ctrlKey || metaKey || altKey || isComposing;
 }
 
+/** The keys of one instrument. What is pressed is told of; to play it is not their business. */
 export class Keyboard {
   #root;
   #handlers;
@@ -67,7 +75,11 @@ export class Keyboard {
   #first = FIRST.piano;
   /** @type {Map<string, HTMLButtonElement>} */
   #keys = new Map();
-  /** What is held down by what: a pointer, or a key of the computer. @type {Map<string, string>} */
+  /**
+   * What is held down by what: a pointer, or a key of the computer.
+   *
+   * @type {Map<string, string>}
+   */
   #held = new Map();
 
   /**
@@ -81,8 +93,9 @@ export class Keyboard {
     root.addEventListener("pointermove", (event) => {
       if (this.#held.has(`pointer ${event.pointerId}`)) this.#point(event);
     });
-    for (const kind of /** @type {const} */ (["pointerup", "pointercancel"]))
+    for (const kind of /** @type {const} */ (["pointerup", "pointercancel"])) {
       root.addEventListener(kind, (event) => this.#release(`pointer ${event.pointerId}`));
+    }
     root.addEventListener("contextmenu", (event) => event.preventDefault());
     root.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("keydown", (event) => this.#keydown(event));
@@ -94,6 +107,7 @@ export class Keyboard {
 
   /**
    * Show the keys of an instrument.
+   *
    * @param {string} instrument
    */
   show(instrument) {
@@ -106,6 +120,7 @@ export class Keyboard {
 
   /**
    * Move the keys by octaves.
+   *
    * @param {number} octaves
    */
   shift(octaves) {
@@ -135,11 +150,13 @@ export class Keyboard {
       key.tabIndex = index ? -1 : 0;
       key.setAttribute("aria-label", spoken(note));
       key.append(this.#hint(key, codes[index]));
-      if (kind === "pad" || note.startsWith("C") && !isBlack) key.append(make("span", "", note));
+      if (kind === "pad" || (note.startsWith("C") && !isBlack)) key.append(make("span", "", note));
       if (isBlack) {
         key.style.left = `${(100 * before) / whites}%`;
         key.style.width = `max(${SMALLEST}px, ${62 / whites}%)`;
-      } else before++;
+      } else {
+        before += 1;
+      }
       key.dataset.note = note;
       this.#keys.set(note, key);
     }
@@ -149,6 +166,7 @@ export class Keyboard {
 
   /**
    * Which of the computer's keys plays a key: to be seen, and no part of what it is called.
+   *
    * @param {HTMLElement} key
    * @param {string | undefined} code
    */
@@ -163,9 +181,9 @@ export class Keyboard {
     const whites = Math.min(15, Math.max(7, Math.floor(this.#root.clientWidth / KEY_WIDTH)));
     const highest = RANGES[this.#instrument][1];
     const notes = [];
-    for (let note = this.#first, found = 0; found < whites && note <= highest; note++) {
+    for (let note = this.#first, found = 0; found < whites && note <= highest; note += 1) {
       notes.push(noteName(note));
-      if (WHITE.has(note % 12)) found++;
+      if (WHITE.has(note % 12)) found += 1;
     }
     // Not to end with a black key, half of which would be outside.
     while (notes.at(-1)?.includes("#")) notes.pop();
@@ -174,6 +192,7 @@ export class Keyboard {
 
   /**
    * Something goes down on a key, unless it has it down already.
+   *
    * @param {string} what
    * @param {string} note
    * @param {number} loud
@@ -251,6 +270,7 @@ export class Keyboard {
 
   /**
    * Move the focus to the next key.
+   *
    * @param {HTMLElement} from
    * @param {number} step
    */

@@ -4,13 +4,13 @@ import { Client } from "./client.js";
 import { percentile } from "./percentile.js";
 
 /** How many milliseconds there are between two probes. */
-export const INTERVAL = 200;
+const INTERVAL = 200;
 
 /** How many milliseconds a round trip counts for. */
-export const WINDOW = 30_000;
+const WINDOW = 30_000;
 
 /** How many messages of a channel are read in a second, at the most: a page has more to do. */
-export const MOST = 2000;
+const MOST = 2000;
 
 /** What a channel beside another one ends with. */
 const BESIDE = "/latency";

@@ -1,10 +1,12 @@
 /** Plays many messages into a channel. */
 
+import { TIMERS } from "./timers.js";
+
 /** How many milliseconds there are between two times that it plays. */
-export const TICK = 40;
+const TICK = 40;
 
 /** How many bytes may wait to be sent. */
-export const MAX_WAITING = 1024 * 1024;
+const MAX_WAITING = 1024 * 1024;
 
 /** After how many milliseconds of playing in a tick the page has its turn. */
 const SLICE = 20;
@@ -31,11 +33,12 @@ const COUNTED = 2000;
 export class Load {
   /** @type {(state: State) => void} */
   #onstate;
-  #dial;
+  #WebSocket;
   #now;
+  #timers;
   /** @type {WebSocket | null} */
   #socket = null;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
+  /** @type {number | undefined} */
   #timer;
   #rate = 0;
   #payload = "";
@@ -50,13 +53,15 @@ export class Load {
   /**
    * @param {(state: State) => void} onstate - is told how it goes, several times a second
    * @param {object} [options]
-   * @param {(url: string, protocols: string[]) => WebSocket} [options.dial]
+   * @param {new (url: string, protocols: string[]) => WebSocket} [options.WebSocket]
    * @param {() => number} [options.now] - milliseconds
+   * @param {import("./timers.js").Timers} [options.timers]
    */
-  constructor(onstate, { dial, now } = {}) {
+  constructor(onstate, options = {}) {
     this.#onstate = onstate;
-    this.#dial = dial ?? ((url, protocols) => new WebSocket(url, protocols));
-    this.#now = now ?? (() => performance.now());
+    this.#WebSocket = options.WebSocket ?? WebSocket;
+    this.#now = options.now ?? (() => performance.now());
+    this.#timers = options.timers ?? TIMERS;
   }
 
   /** Whether it plays, or is about to. */
@@ -84,7 +89,7 @@ export class Load {
     /** @type {WebSocket} */
     let socket;
     try {
-      socket = this.#dial(url, token ? ["bearer", token] : []);
+      socket = new this.#WebSocket(url, token ? ["bearer", token] : []);
     } catch {
       this.#tell("the channel or the token cannot be sent");
       return;
@@ -93,7 +98,7 @@ export class Load {
     socket.onopen = () => {
       this.#last = this.#now();
       this.#end = this.#last + 1000 * seconds;
-      this.#timer = setInterval(() => this.tick(), TICK);
+      this.#timer = this.#timers.setInterval(() => this.#tick(), TICK);
       this.#tell("");
     };
     socket.onclose = ({ code, reason }) => this.#finish(describe(code, reason));
@@ -106,7 +111,7 @@ export class Load {
   }
 
   /** Play what is due. */
-  tick() {
+  #tick() {
     const socket = this.#socket;
     if (!socket) return;
     const now = this.#now();
@@ -147,7 +152,7 @@ export class Load {
   #finish(ended) {
     const socket = this.#socket;
     if (!socket) return;
-    clearInterval(this.#timer);
+    this.#timers.clearInterval(this.#timer);
     this.#socket = socket.onopen = socket.onclose = null;
     socket.close();
     this.#tell(ended);

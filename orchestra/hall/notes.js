@@ -14,6 +14,7 @@ export const LONGEST_NOTE = 10_000;
 
 /**
  * The lowest and the highest note that the keyboard offers, as MIDI numbers.
+ *
  * @type {Record<string, [number, number]>}
  */
 export const RANGES = {
@@ -30,6 +31,7 @@ const NOTE = /^([a-g])([#♯b♭]?)(-1|[0-9])$/i;
 
 /**
  * The MIDI number of a note's name, such as `C#4`, `db3` or `B♭-1`.
+ *
  * @param {unknown} text - anything
  * @returns {number | null} 0..127; null if it is no note's name
  */
@@ -45,6 +47,7 @@ export function parseNote(text) {
 
 /**
  * The name of a note, with a sharp if there has to be a sign.
+ *
  * @param {number} midi - 0..127
  * @returns {string} such as `C#4`
  */
@@ -54,6 +57,7 @@ export function noteName(midi) {
 
 /**
  * How high a note is, in equal temperament.
+ *
  * @param {number} midi
  * @returns {number} Hertz; A4, which is 69, has 440
  */
@@ -63,6 +67,7 @@ export function frequency(midi) {
 
 /**
  * What a plain text plays: a note's name is for the piano, a drum's name for the drums.
+ *
  * @param {string} text
  * @returns {{instrument: string, note: string} | null} null if it is just text
  */

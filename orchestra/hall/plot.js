@@ -17,6 +17,16 @@ const MARGIN = 4;
  */
 
 /**
+ * Where things are, in pixels of CSS.
+ *
+ * @typedef {object} Scale
+ * @property {number} width
+ * @property {number} top - the value at its upper end
+ * @property {(time: number) => number} x
+ * @property {(value: number) => number} y
+ */
+
+/**
  * The end of a scale: 1, 2 or 5 times a power of ten.
  *
  * @param {number} highest - what has to be below it, with some room for the end's own label
@@ -89,20 +99,30 @@ export class Plot {
 
   /** Draw it as it is now. */
   draw() {
-    const context = this.#context;
     const ratio = devicePixelRatio;
     const width = this.#canvas.width / ratio;
     const height = this.#canvas.height / ratio;
-    const { colours, grid, text } = this.#styles();
     // With nothing that moves there is nothing to be behind of.
     const end = this.#now() - (this.#isStill.matches ? 0 : BEHIND);
     const top = scaleEnd(this.#highest());
-    const x = (/** @type {number} */ time) => width * (1 - (end - time) / this.#span);
-    const y = (/** @type {number} */ value) =>
-      height - MARGIN - (value / top) * (height - 2 * MARGIN);
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.strokeStyle = grid;
+    /** @type {Scale} */
+    const scale = {
+      width,
+      top,
+      x: (time) => width * (1 - (end - time) / this.#span),
+      y: (value) => height - MARGIN - (value / top) * (height - 2 * MARGIN),
+    };
+    this.#context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.#context.clearRect(0, 0, width, height);
+    this.#drawGrid(scale);
+    for (const [index, line] of this.#lines.entries()) this.#drawLine(scale, line, index);
+    this.#drawLabel(scale);
+  }
+
+  /** @param {Scale} scale */
+  #drawGrid({ width, top, y }) {
+    const context = this.#context;
+    context.strokeStyle = this.#styles().grid;
     context.lineWidth = 1;
     context.setLineDash([]);
     context.beginPath();
@@ -112,25 +132,35 @@ export class Plot {
       context.lineTo(width, at);
     }
     context.stroke();
+  }
+
+  /** @param {Scale} scale @param {Line} line @param {number} index - of it and its values */
+  #drawLine({ x, y }, { isDashed }, index) {
+    const context = this.#context;
+    context.strokeStyle = this.#styles().colours[index];
     context.lineWidth = 1.5;
     context.lineJoin = "round";
-    this.#lines.forEach(({ isDashed }, index) => {
-      context.strokeStyle = colours[index];
-      context.setLineDash(isDashed ? [4, 3] : []);
-      context.beginPath();
-      let isDown = false;
-      for (const { time, values } of this.#points) {
-        const value = values[index];
-        if (value === null) isDown = false;
-        else if (isDown) context.lineTo(x(time), y(value));
-        else {
-          context.moveTo(x(time), y(value));
-          isDown = true;
-        }
+    context.setLineDash(isDashed ? [4, 3] : []);
+    context.beginPath();
+    let isDown = false;
+    for (const { time, values } of this.#points) {
+      const value = values[index];
+      if (value === null) {
+        isDown = false;
+      } else if (isDown) {
+        context.lineTo(x(time), y(value));
+      } else {
+        context.moveTo(x(time), y(value));
+        isDown = true;
       }
-      context.stroke();
-    });
-    context.fillStyle = text;
+    }
+    context.stroke();
+  }
+
+  /** @param {Scale} scale */
+  #drawLabel({ top }) {
+    const context = this.#context;
+    context.fillStyle = this.#styles().text;
     context.font = `11px ${getComputedStyle(this.#canvas).fontFamily}`;
     context.textBaseline = "top";
     context.fillText(short(top), 0, MARGIN + 3);

@@ -3,30 +3,33 @@
 import { pathOf, socketUrl } from "./address.js";
 import { showBusiest } from "./busiest.js";
 import { headersOf, keep, known, tokenOf } from "./credentials.js";
-import { byId } from "./dom.js";
+import { byId, write } from "./dom.js";
 import { bytes, count, milliseconds } from "./format.js";
 import { Latency } from "./latency.js";
 import { Load } from "./load.js";
-import { Numbers } from "./numbers.js";
 import { Plot } from "./plot.js";
+import { Poller } from "./poller.js";
 
 /** @typedef {import("./credentials.js").Credential} Credential */
-/** @typedef {import("./numbers.js").Figures} Figures */
+/** @typedef {import("./figures.js").Figures} Figures */
 /** @typedef {{p50: number | null, p99: number | null}} Percentiles */
 
 /** @param {string} id @param {string} text */
-function write(id, text) {
-  const element = byId(id, HTMLElement);
-  // Writing the same again would take away what somebody has marked.
-  if (element.textContent !== text) element.textContent = text;
+function show(id, text) {
+  write(byId(id, HTMLElement), text);
 }
 
 const MAIN = { colour: "--brass" };
 const SECOND = { colour: "--ink", isDashed: true };
 const BAD = { colour: "--bad", isDashed: true };
 
-/** What is plotted: by the canvas, its lines and their values. */
-/** @type {[string, import("./plot.js").Line[], (f: Figures, l: Percentiles) => (number | null)[]][]} */
+/** @typedef {(figures: Figures, latency: Percentiles) => (number | null)[]} Values */
+
+/**
+ * What is plotted: by the canvas, its lines and their values.
+ *
+ * @type {[string, import("./plot.js").Line[], Values][]}
+ */
 const PLOTTED = [
   ["messages", [MAIN], (figures) => [figures.messages]],
   ["deliveries", [MAIN], (figures) => [figures.deliveries]],
@@ -36,8 +39,11 @@ const PLOTTED = [
   ["channels", [MAIN], (figures) => [figures.channels]],
 ];
 
-/** What is written. */
-/** @type {Record<string, (figures: Figures) => string>} */
+/**
+ * What is written, by the element.
+ *
+ * @type {Record<string, (figures: Figures) => string>}
+ */
 const WRITTEN = {
   "messages-now": (figures) => count(figures.messages),
   "deliveries-now": (figures) => count(figures.deliveries),
@@ -72,22 +78,24 @@ let credential = known();
 
 /** @param {string} text - nothing, if all is well */
 function announce(text) {
-  write("banner-text", text);
+  show("banner-text", text);
   byId("banner", HTMLElement).hidden = !text;
   document.body.classList.toggle("is-stale", Boolean(text));
 }
 
-const numbers = new Numbers({
+const poller = new Poller({
   url: "podium/numbers",
   handlers: {
     onfigures(figures) {
       announce("");
       secretForm.hidden = true;
       const latency = meter.read();
-      PLOTTED.forEach(([, , values], index) => plots[index].add(values(figures, latency)));
-      for (const [id, text] of Object.entries(WRITTEN)) write(id, text(figures));
-      write("p50-now", milliseconds(latency.p50));
-      write("p99-now", milliseconds(latency.p99));
+      for (const [index, [, , values]] of PLOTTED.entries()) {
+        plots[index].add(values(figures, latency));
+      }
+      for (const [id, text] of Object.entries(WRITTEN)) show(id, text(figures));
+      show("p50-now", milliseconds(latency.p50));
+      show("p99-now", milliseconds(latency.p99));
       showBusiest(rows, figures.busiest);
       byId("no-channels", HTMLElement).hidden = figures.busiest.length > 0;
     },
@@ -109,7 +117,7 @@ const numbers = new Numbers({
   },
 });
 
-byId("retry", HTMLButtonElement).addEventListener("click", () => numbers.start());
+byId("retry", HTMLButtonElement).addEventListener("click", () => poller.start());
 
 secretForm.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -124,14 +132,15 @@ secretForm.addEventListener("submit", (event) => {
 // The latency.
 
 const meter = new Latency(socketUrl("connection/websocket"), (trouble) =>
-  write("latency-trouble", trouble),
+  show("latency-trouble", trouble),
 );
 const measures = byId("measures", HTMLInputElement);
 
 function measure() {
   meter.stop();
-  write("latency-trouble", "");
-  if (measures.checked && channel.checkValidity()) meter.measure(channel.value, tokenOf(credential));
+  show("latency-trouble", "");
+  if (!measures.checked || !channel.checkValidity()) return;
+  meter.measure(channel.value, tokenOf(credential));
 }
 
 measures.addEventListener("change", measure);
@@ -146,10 +155,10 @@ function amount(id) {
 
 const load = new Load(({ isPlaying, played, rate, isHeldUp, ended }) => {
   byId("stop", HTMLButtonElement).disabled = !isPlaying;
-  write("load-rate", count(rate));
-  write("load-played", count(played));
-  write("load-held", isHeldUp ? "This is as many as the browser or the connection takes." : "");
-  write("load-ended", ended && `Stopped: ${ended}.`);
+  show("load-rate", count(rate));
+  show("load-played", count(played));
+  show("load-held", isHeldUp ? "This is as many as the browser or the connection takes." : "");
+  show("load-ended", ended && `Stopped: ${ended}.`);
 });
 
 loadForm.addEventListener("submit", (event) => {
@@ -168,8 +177,8 @@ byId("stop", HTMLButtonElement).addEventListener("click", () => load.stop());
 addEventListener("pagehide", () => load.stop());
 
 function begin() {
-  numbers.headers = headersOf(credential);
-  numbers.start();
+  poller.headers = headersOf(credential);
+  poller.start();
   measure();
 }
 

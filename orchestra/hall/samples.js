@@ -1,5 +1,4 @@
-// @ts-check
-// Sounds that are computed sample by sample, once: what is struck, noise, and a hall's echo.
+/** Sounds that are computed sample by sample, once: what is struck, noise, and a hall's echo. */
 
 import { frequency } from "./notes.js";
 
@@ -17,6 +16,7 @@ const made = new WeakMap();
 
 /**
  * What is made only once for a context.
+ *
  * @template T
  * @param {BaseAudioContext} context
  * @param {string} key
@@ -32,6 +32,7 @@ export function once(context, key, make) {
 
 /**
  * Numbers that look random, and are the same each time.
+ *
  * @param {number} seed
  * @returns {() => number} from -1 to 1
  */
@@ -50,14 +51,17 @@ function randomness(seed) {
 function buffer(context, ...channels) {
   const { length } = channels[0];
   const made = context.createBuffer(channels.length, length, context.sampleRate);
-  channels.forEach((samples, channel) => made.getChannelData(channel).set(samples));
+  for (const [channel, samples] of channels.entries()) made.getChannelData(channel).set(samples);
   return made;
 }
 
+/** @typedef {"lowpass" | "highpass" | "bandpass"} Filter */
+
 /**
  * Filter samples in place, by the biquad filters of the "Audio EQ Cookbook".
+ *
  * @param {Float32Array} samples
- * @param {"lowpass" | "highpass" | "bandpass"} type
+ * @param {Filter} type
  * @param {number} at - Hertz, as a part of the sample rate
  * @param {number} q
  */
@@ -89,6 +93,7 @@ function filter(samples, type, at, q = 0.7) {
 
 /**
  * Add a sine that decays.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {number} hertz
@@ -114,6 +119,7 @@ function ring(samples, rate, hertz, loud, decay) {
 
 /**
  * Add a sine that falls, as a skin's does when it is struck.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {{from: number, to: number, fall: number, loud: number, decay: number}} sound - Hertz,
@@ -130,6 +136,7 @@ function drop(samples, rate, { from, to, fall, loud, decay }) {
 
 /**
  * Noise that decays.
+ *
  * @param {number} length - samples
  * @param {number} rate - samples a second
  * @param {number} decay - seconds
@@ -140,11 +147,11 @@ function burst(length, rate, decay, starts = [0]) {
   const samples = new Float32Array(length);
   for (let i = 0; i < length; i += 1) {
     let loud = 0;
-    starts.forEach((start, number) => {
+    for (const start of starts) {
       const t = i / rate - start;
-      const time = number === starts.length - 1 ? decay : 0.004;
+      const time = start === starts[starts.length - 1] ? decay : 0.004;
       if (t >= 0) loud = Math.max(loud, Math.exp(-t / time));
-    });
+    }
     samples[i] = loud * random();
   }
   return samples;
@@ -160,7 +167,19 @@ function mix(samples, others, loud) {
 }
 
 /**
+ * Add noise that decays, of some frequencies.
+ *
+ * @param {Float32Array} samples
+ * @param {number} rate - samples a second
+ * @param {{decay: number, type: Filter, hertz: number, loud: number}} sound - seconds, and Hertz
+ */
+function hiss(samples, rate, { decay, type, hertz, loud }) {
+  mix(samples, filter(burst(samples.length, rate, decay), type, hertz / rate), loud);
+}
+
+/**
  * Bring samples to a level, and let them begin and end without a click.
+ *
  * @param {Float32Array} samples
  * @param {number} rate - samples a second
  * @param {number} level - the RMS that the loudest tenth of a second is to have
@@ -183,6 +202,7 @@ function finish(samples, rate, level) {
 
 /**
  * Several square waves that have nothing to do with each other: metal.
+ *
  * @param {number} length - samples
  * @param {number} rate - samples a second
  */
@@ -220,7 +240,7 @@ const STRUCK = {
     level: 0.3,
     strike(samples, rate) {
       drop(samples, rate, { from: 190, to: 50, fall: 0.028, loud: 1, decay: 0.13 });
-      mix(samples, filter(burst(samples.length, rate, 0.003), "lowpass", 3000 / rate), 0.5);
+      hiss(samples, rate, { decay: 0.003, type: "lowpass", hertz: 3000, loud: 0.5 });
     },
   },
   snare: {
@@ -229,7 +249,7 @@ const STRUCK = {
     strike(samples, rate) {
       drop(samples, rate, { from: 260, to: 185, fall: 0.02, loud: 0.7, decay: 0.06 });
       ring(samples, rate, 331, 0.35, 0.04);
-      mix(samples, filter(burst(samples.length, rate, 0.075), "highpass", 1300 / rate), 0.8);
+      hiss(samples, rate, { decay: 0.075, type: "highpass", hertz: 1300, loud: 0.8 });
     },
   },
   hat: {
@@ -247,7 +267,7 @@ const STRUCK = {
     strike(samples, rate) {
       mix(samples, decaying(metal(samples.length, rate), rate, 0.45), 0.7);
       mix(samples, burst(samples.length, rate, 0.35), 0.5);
-      mix(samples, filter(burst(samples.length, rate, 0.02), "bandpass", 3000 / rate), 1);
+      hiss(samples, rate, { decay: 0.02, type: "bandpass", hertz: 3000, loud: 1 });
       filter(samples, "highpass", 3500 / rate);
     },
   },
@@ -257,7 +277,7 @@ const STRUCK = {
     strike(samples, rate) {
       drop(samples, rate, { from: 210, to: 118, fall: 0.05, loud: 1, decay: 0.17 });
       ring(samples, rate, 196, 0.25, 0.07);
-      mix(samples, filter(burst(samples.length, rate, 0.012), "lowpass", 1800 / rate), 0.6);
+      hiss(samples, rate, { decay: 0.012, type: "lowpass", hertz: 1800, loud: 0.6 });
     },
   },
   clap: {
@@ -289,6 +309,7 @@ const STRUCK = {
 
 /**
  * A drum, or the metronome's block of wood: `click` and `accent`.
+ *
  * @param {BaseAudioContext} context
  * @param {string} name
  * @returns {AudioBuffer}
@@ -304,9 +325,11 @@ export function struck(context, name) {
 }
 
 /**
- * A piano's string near a note. Its partials are a little higher than a multiple of the first, since
- * it is stiff, and the higher they are, the sooner they die. Each has a part that dies soon, and
- * one, a little out of tune with it, that lasts: three strings that lose their common motion first.
+ * A piano's string near a note. Its partials are a little higher than a multiple of the first,
+ * since it is stiff, and the higher they are, the sooner they die. Each has a part that dies soon,
+ * and one, a little out of tune with it, that lasts: three strings that lose their common motion
+ * first.
+ *
  * @param {BaseAudioContext} context
  * @param {number} midi
  * @returns {{samples: AudioBuffer, rate: number}} at what rate it is played to have that note
@@ -341,6 +364,7 @@ export function string(context, midi) {
 
 /**
  * Compute what is used most ahead of its use, in pieces, so that nothing waits for it.
+ *
  * @param {BaseAudioContext} context
  */
 export async function prepare(context) {
@@ -356,6 +380,7 @@ export async function prepare(context) {
 
 /**
  * Two seconds of noise.
+ *
  * @param {BaseAudioContext} context
  * @returns {AudioBuffer}
  */
@@ -368,6 +393,7 @@ export function noise(context) {
 
 /**
  * The echo of a small hall: some early reflections, then a tail that gets darker.
+ *
  * @param {BaseAudioContext} context
  * @returns {AudioBuffer} stereo
  */
@@ -386,9 +412,9 @@ export function echo(context) {
         samples[i] = 0.5 * dark * fadeIn * Math.exp((-6.9 * t) / RINGING);
       }
       const reflections = side ? [13, 19, 31, 44, 57] : [11, 23, 29, 41, 61];
-      reflections.forEach((ms, number) => {
+      for (const [number, ms] of reflections.entries()) {
         samples[Math.round((ms * rate) / 1000)] += (number % 2 ? -1.6 : 1.6) * 0.8 ** number;
-      });
+      }
       // It ends in silence, not in the middle of a sound.
       const end = 0.1 * rate;
       return samples.map((sample, i) => sample * Math.min(1, (samples.length - 1 - i) / end));

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestra.web.page import content_type
 from tests.end_to_end.server import PATIENCE
+from tests.hall.files import FAKES, HALL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-HALL = Path(__file__).parents[2] / "orchestra/hall"
-
 
 def answer(route: Route) -> None:
-    """A file of the hall at ``/hall/x/``; ``/`` is an empty page, and there is nothing else."""
+    """A file of the hall at ``/hall/x/``, the tests' own at ``/fakes.js``, an empty page at ``/``,
+    and nothing else."""
     path = route.request.url.removeprefix("http://localhost")
-    file = HALL / path.removeprefix("/hall/x/")
+    file = FAKES if path == "/fakes.js" else HALL / path.removeprefix("/hall/x/")
     if path == "/":
         route.fulfill(content_type="text/html", body="<!doctype html><title>Hall</title>")
-    elif path.startswith("/hall/x/") and file.parent == HALL and file.is_file():
+    elif file == FAKES or (path.startswith("/hall/x/") and file.parent == HALL and file.is_file()):
         route.fulfill(content_type=content_type(file.name), body=file.read_bytes())
     else:
         route.fulfill(status=404)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hall.conftest import answer
-
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 STAGE = """async () => {
     const { Client } = await import("/hall/x/client.js")
-    const timers = new Map()
-    let now = 0, made = 0
-    const setTimeout = (callback, ms) => timers.set(++made, [now + ms, callback]) && made
-    const clearTimeout = timer => timers.delete(timer)
-    class FakeSocket {
-        sent = []
-        isClosed = false
-        constructor(url) { sockets.push(this); this.url = url }
+    const { Socket, sockets, Timers } = await import("/fakes.js")
+    const timers = new Timers()
+    class Server extends Socket {
         send(text) {
             if (!this.isOpen) events.push(["too early"]) // browsers would throw
             this.sent.push(...text.split("\\n").map(line => JSON.parse(line)))
         }
-        close() { this.isClosed = true }
-        // What the other end does.
-        open() { this.isOpen = true; this.onopen() }
-        hear(text) { this.onmessage?.({ data: text }) }
         say(...replies) { this.hear(replies.map(reply => JSON.stringify(reply)).join("\\n")) }
-        end(code, reason = "") { this.onclose?.({ code, reason }) }
         // Answer the last command of a kind.
         answer(name, result) {
             const { id } = this.sent.findLast(command => name in command)
@@ -39,23 +26,13 @@ STAGE = """async () => {
         }
     }
     const told = (name, event) => { events.push([name, event]); stage.then?.(name, event) }
-    window.sockets = []
+    window.sockets = sockets
     window.events = []
     window.stage = {
         random: 0,
         then: null,
-        get left() { return timers.size },
-        advance(ms) {
-            for (const end = now + ms; ;) {
-                const due = [...timers].filter(([, [at]]) => at <= end)
-                    .sort(([, [a]], [, [b]]) => a - b)[0]
-                if (!due) { now = end; return }
-                const [timer, [at, callback]] = due
-                timers.delete(timer)
-                now = at
-                callback()
-            }
-        },
+        get left() { return timers.pending.size },
+        advance(ms) { timers.advance(ms) },
         of(kind) { return events.filter(([name]) => name === kind).map(([, event]) => event) },
         // The server lets it in.
         open(result = {}) {
@@ -77,7 +54,7 @@ STAGE = """async () => {
             .map(name => ["on" + name, event => told(name, event)]))
     window.client = new Client({
         url: "ws://x/", channel: "c", token: "t", handlers,
-        WebSocket: FakeSocket, random: () => stage.random, setTimeout, clearTimeout,
+        WebSocket: Server, random: () => stage.random, timers,
     })
     window.push = (push) => ({ push: { channel: "c", ...push } })
     window.pub = (data, offset) => ({ data, offset, info: { client: "you" } })
@@ -88,21 +65,11 @@ STAGE = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def only_page(browser: Browser) -> Iterator[Page]:
-    """One page for all tests: each of them leaves nothing in it."""
-    with browser.new_context() as context:
-        context.route("**/*", answer)
-        page = context.new_page()
-        page.goto("http://localhost/")
-        yield page
-
-
 @pytest.fixture
-def stage(only_page: Page) -> Page:
+def stage(hall: Page) -> Page:
     """A page with a client that has begun to connect."""
-    only_page.evaluate(STAGE)
-    return only_page
+    hall.evaluate(STAGE)
+    return hall
 
 
 def play(stage: Page, script: str, argument: Any = None) -> Any:
@@ -122,10 +89,10 @@ def play(stage: Page, script: str, argument: Any = None) -> Any:
     return found
 
 
-def test_backoff(only_page: Page) -> None:
+def test_backoff(hall: Page) -> None:
     """The wait is any from 200 ms up to twice as much with each failure, and 20 s at the most; it
     is short again after a reset."""
-    waits = only_page.evaluate(
+    waits = hall.evaluate(
         """async () => {
             const { Backoff } = await import("/hall/x/backoff.js")
             const waits = value => {
@@ -200,7 +167,7 @@ def test_it_tries_again(stage: Page) -> None:
 
 
 @pytest.mark.parametrize("how", ["close frame", "push"])
-def test_how_lines_end(stage: Page, how: str) -> None:
+def test_how_connections_end(stage: Page, how: str) -> None:
     """It comes back unless the code says that this is in vain."""
     found = play(
         stage,
@@ -269,7 +236,7 @@ def test_how_it_is_refused(stage: Page, command: str) -> None:
     ]
 
 
-def test_a_silent_line(stage: Page) -> None:
+def test_a_silent_connection(stage: Page) -> None:
     """It is cut 5 s after there should have been a ping; all that is heard puts that off."""
     found = play(
         stage,
@@ -293,7 +260,7 @@ def test_a_silent_line(stage: Page) -> None:
     assert found == [[2, 2, False], True, ["cut", silent], [cut, cut]]
 
 
-def test_a_line_without_pings(stage: Page) -> None:
+def test_a_connection_without_pings(stage: Page) -> None:
     """If the server sends none, it may be silent for as long as it likes."""
     found = play(
         stage,
@@ -349,8 +316,8 @@ def test_pings_are_answered(stage: Page) -> None:
 
 
 def test_commands(stage: Page) -> None:
-    """Each has an answer of its own, whatever their order; without a line they fail at once, and
-    so do those that are still waited for when the line is cut or closed."""
+    """Each has an answer of its own, whatever their order; without a connection they fail at once,
+    and so do those that are still waited for when that is cut or closed."""
     found = play(
         stage,
         """
@@ -523,7 +490,7 @@ def test_one_that_the_server_gives(stage: Page) -> None:
 
 @pytest.mark.parametrize(("code", "comes_back"), [(2000, 0), (2499, 0), (2500, 1), (2501, 1)])
 def test_the_server_unsubscribes_it(stage: Page, code: int, comes_back: bool) -> None:
-    """It subscribes again on the same line, from where it was, or takes it for a refusal."""
+    """It subscribes again on the same connection, from where it was, or takes it for a refusal."""
     found = play(
         stage,
         """
@@ -581,7 +548,7 @@ def test_what_is_pushed(stage: Page) -> None:
 
 
 def test_what_is_not_understood(stage: Page) -> None:
-    """A line that says no JSON, or nothing in an object, is cut; what came before counts."""
+    """A connection that says no JSON, or nothing in an object, is cut; what came before counts."""
     found = play(
         stage,
         """
@@ -624,8 +591,8 @@ def test_whoever_is_told_may_close(stage: Page, event: str) -> None:
 
 def test_the_page_and_its_network(stage: Page) -> None:
     """When there may be a way again it is tried at once; when there may be none any more, the
-    server has 5 s to answer. Who leaves the page leaves the line, and who comes back has another
-    one."""
+    server has 5 s to answer. Who leaves the page leaves the connection, and who comes back has
+    another one."""
     found = play(
         stage,
         """

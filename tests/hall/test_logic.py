@@ -162,14 +162,6 @@ def test_an_answer_that_cannot_be_is_ignored(hall: Page) -> None:
         assert clock["error"] == 5
 
 
-def test_a_clock_that_is_reset_knows_nothing(hall: Page) -> None:
-    """It is as it was at first."""
-    body = """const clock = new module.ServerClock(() => 7);
-    clock.add(0, 500, 10); clock.reset(); const then = [clock.isKnown, clock.now(), clock.error];
-    clock.add(20, 530, 60); return [...then, clock.error];"""
-    assert run(hall, "clock", body) == [False, 7, math.inf, 20]
-
-
 # The tempo
 
 

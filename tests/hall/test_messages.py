@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hall.conftest import answer
-
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
 
 Run = Callable[..., Any]
 
@@ -76,24 +74,21 @@ nearly = st.builds(
 
 
 @pytest.fixture(scope="module")
-def run(browser: Browser) -> Iterator[Run]:
+def run(hall_page: Page) -> Run:
     """Runs a script that knows the module ``messages``, with an argument."""
-    with browser.new_context() as context:
-        context.route("**/*", answer)
-        page = context.new_page()
-        page.goto("http://localhost/")
-        page.evaluate("async () => { window.messages = await import('/hall/x/messages.js') }")
+    hall_page.goto("http://localhost/")
+    hall_page.evaluate("async () => { window.messages = await import('/hall/x/messages.js') }")
 
-        def run(script: str, argument: Any = None) -> Any:
-            # JSON has fewer surprises than the browser's own protocol.
-            evaluated = page.evaluate(
-                "([script, text]) => JSON.stringify("
-                "new Function('argument', script)(JSON.parse(text)) ?? null)",
-                [script, json.dumps(argument)],
-            )
-            return json.loads(evaluated)
+    def run(script: str, argument: Any = None) -> Any:
+        # JSON has fewer surprises than the browser's own protocol.
+        evaluated = hall_page.evaluate(
+            "([script, text]) => JSON.stringify("
+            "new Function('argument', script)(JSON.parse(text)) ?? null)",
+            [script, json.dumps(argument)],
+        )
+        return json.loads(evaluated)
 
-        yield run
+    return run
 
 
 def parsed(run: Run, *data: Any) -> list[Any]:

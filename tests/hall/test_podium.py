@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.server import PATIENCE
-from tests.hall.conftest import HALL, answer
+from tests.hall.conftest import answer
+from tests.hall.files import HALL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -34,7 +35,7 @@ def told(time: float, server: str = "a", **values: float) -> dict[str, Any]:
 def figures(hall: Page, before: Any, now: Any) -> Any:
     """What follows from both."""
     return hall.evaluate(
-        "async args => (await import('/hall/x/numbers.js')).figures(...args)", [before, now]
+        "async args => (await import('/hall/x/figures.js')).figures(...args)", [before, now]
     )
 
 
@@ -208,26 +209,25 @@ def test_a_plot_that_stands_still(hall: Page) -> None:
     assert hall.evaluate("seen()")[0] < before[0] - 0.4
 
 
-NUMBERS = """async () => {
-    const { Numbers } = await import("/hall/x/numbers.js")
+POLLER = """async () => {
+    const { Poller } = await import("/hall/x/poller.js")
+    const { Timers } = await import("/fakes.js")
+    const timers = new Timers()
     window.heard = []
-    window.timers = []
     const handlers = {}
     for (const name of ["figures", "away", "refused"])
         handlers["on" + name] = event => heard.push([name, event])
-    const setTimeout = (callback, ms) => timers.push([callback, ms]) - 1
-    const clearTimeout = timer => { delete timers[timer] }
     let answer
-    window.numbers = new Numbers({ url: "/n", handlers, setTimeout, clearTimeout, random: () => 1,
+    window.poller = new Poller({ url: "/n", handlers, timers, random: () => 1,
         fetch: async (url, options) => { window.asked = [url, options]; return answer() } })
-    // What is answered next, after what there is a timer for, and what is heard then.
+    // What is answered when it asks next, and what is heard then.
     window.next = async (make, isFirst) => {
         answer = make
-        const [callback] = isFirst ? [() => numbers.start()] : timers.at(-1)
-        timers.length = 0
-        callback()
-        while (timers[0]) await new Promise(done => window.setTimeout(done))
-        return [heard.splice(0), timers.filter(Boolean).map(([, ms]) => ms)]
+        if (isFirst) poller.start()
+        else timers.advance(...timers.waits)
+        const [patience] = timers.pending.keys()
+        while (timers.pending.has(patience)) await new Promise(done => setTimeout(done))
+        return [heard.splice(0), timers.waits]
     }
     window.json = told => () => new Response(JSON.stringify(told))
 }"""
@@ -236,7 +236,7 @@ NUMBERS = """async () => {
 def test_polling(hall: Page) -> None:
     """Once a second; less often while the server is away; not at all when it refuses; and anew
     from the start when somebody wants it."""
-    hall.evaluate(NUMBERS)
+    hall.evaluate(POLLER)
 
     def following(code: str, argument: Any = None, first: bool = False) -> Any:
         return hall.evaluate(f"([a, first]) => next({code}, first)", [argument, first])
@@ -261,7 +261,7 @@ def test_polling(hall: Page) -> None:
     refuse = "() => new Response('no\\n', {status: 401, headers: {'WWW-Authenticate': 'ApiKey'}})"
     expected = [[["refused", {"reason": "no", "takes": "apikey"}]], []]
     assert following(refuse) == expected
-    hall.evaluate("numbers.headers = {a: 'b'}")
+    hall.evaluate("poller.headers = {a: 'b'}")
     refuse = "() => new Response('', {status: 403})"
     expected = [[["refused", {"reason": "status 403", "takes": None}]], []]
     assert following(refuse, first=True) == expected
@@ -274,20 +274,17 @@ def test_polling(hall: Page) -> None:
 
 LOAD = """async () => {
     const { Load } = await import("/hall/x/load.js")
+    const { Socket, sockets, Timers } = await import("/fakes.js")
+    window.timers = new Timers()
     window.states = []
-    window.time = 0
-    window.sockets = []
-    const dial = (url, protocols) => {
-        const socket = { url, protocols, sent: 0, bufferedAmount: 0, isClosed: false,
-            send(text) { this.sent += 1; this.size = text.length },
-            close() { this.isClosed = true } }
-        sockets.push(socket)
-        return socket
+    window.sockets = sockets
+    window.load = new Load(
+        state => states.push(state), { WebSocket: Socket, now: () => timers.now, timers })
+    // It plays once, so late.
+    window.play = at => {
+        timers.jump(at - timers.now)
+        return [sockets.at(-1).sent.length, states.at(-1)]
     }
-    window.load = new Load(state => states.push(state), { dial, now: () => time })
-    // Only the test plays.
-    window.setInterval = () => 0
-    window.tick = to => { time = to; load.tick(); return [sockets.at(-1).sent, states.at(-1)] }
 }"""
 
 
@@ -297,26 +294,26 @@ def test_load(hall: Page) -> None:
     hall.evaluate(LOAD)
     hall.evaluate("load.start({url: 'ws://x/c', token: 'T', rate: 250, size: 10, seconds: 60})")
     assert hall.evaluate("[sockets[0].protocols, load.isPlaying]") == [["bearer", "T"], True]
-    hall.evaluate("sockets[0].onopen()")
-    sent, _ = hall.evaluate("tick(10)")
-    assert sent == 2
-    sent, state = hall.evaluate("tick(1010)")
-    assert (sent, state["played"], state["rate"]) == (252, 252, 250)
+    hall.evaluate("sockets[0].open()")
+    sent, _ = hall.evaluate("play(50)")
+    assert sent == 12
+    sent, state = hall.evaluate("play(1050)")
+    assert (sent, state["played"], state["rate"]) == (262, 262, 250)
     assert not state["isHeldUp"]
     # A page whose timers rest catches up, but not with all.
-    sent, _ = hall.evaluate("tick(20000)")
-    assert sent == 502
+    sent, _ = hall.evaluate("play(20000)")
+    assert sent == 512
     hall.evaluate("sockets[0].bufferedAmount = 1024 * 1024 + 1")
-    sent, state = hall.evaluate("tick(20500)")
-    assert (sent, state["isHeldUp"], state["played"]) == (502, True, 0)
+    sent, state = hall.evaluate("play(20500)")
+    assert (sent, state["isHeldUp"], state["played"]) == (512, True, 0)
     hall.evaluate("sockets[0].bufferedAmount = 100")
-    sent, state = hall.evaluate("tick(20510)")
-    assert (sent, state["isHeldUp"], state["played"]) == (504, False, 494)
-    assert hall.evaluate("sockets[0].size") == 10
-    _, state = hall.evaluate("tick(60001)")
+    sent, state = hall.evaluate("play(20550)")
+    assert (sent, state["isHeldUp"], state["played"]) == (524, False, 514)
+    assert hall.evaluate("sockets[0].sent[0]") == "." * 10
+    _, state = hall.evaluate("play(60001)")
     assert (state["isPlaying"], "time" in state["ended"]) == (False, True)
-    assert hall.evaluate("sockets[0].isClosed")
-    assert hall.evaluate("tick(70000)[0]") == 504
+    assert hall.evaluate("[sockets[0].isClosed, timers.waits]") == [True, []]
+    assert hall.evaluate("play(70000)[0]") == 524
 
 
 def test_a_load_that_is_refused(hall: Page) -> None:
@@ -325,7 +322,7 @@ def test_a_load_that_is_refused(hall: Page) -> None:
     start = "load.start({url: 'ws://x/c', rate: 1, size: 1, seconds: 1})"
     for code, reason, words in ((1006, "", "refused, or lost"), (1008, "too many", "too many")):
         hall.evaluate(start)
-        hall.evaluate("([code, reason]) => sockets.at(-1).onclose({code, reason})", [code, reason])
+        hall.evaluate("([code, reason]) => sockets.at(-1).end(code, reason)", [code, reason])
         state = hall.evaluate("states.at(-1)")
         assert (state["isPlaying"], words in state["ended"]) == (False, True)
     hall.evaluate(start)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.server import PATIENCE
+from tests.hall.files import HALL
 
-HALL = Path(__file__).parents[2] / "orchestra/hall"
 FILES = sorted(HALL.iterdir())
 MODULES = [file for file in FILES if file.suffix == ".js"]
 PAGES = [file for file in FILES if file.suffix == ".html"]
@@ -51,6 +51,19 @@ def test_a_module(module: Path) -> None:
     for name in IMPORT.findall(text):
         assert name.startswith("./"), name
         assert HALL / name in MODULES, name
+
+
+def faults(text: str) -> list[str]:
+    """What is not in the style of CONTRIBUTING.rst, as far as that is easily told."""
+    lines = text.splitlines()
+    long = [f"line {number} is too long" for number, line in enumerate(lines, 1) if len(line) > 99]
+    return long + (["all is checked anyway"] if "@ts-check" in text else [])
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_the_style(module: Path) -> None:
+    """No line is longer than Python's may be, and no file asks for the checks that all have."""
+    assert faults(module.read_text()) == []
 
 
 class Elements(HTMLParser):
@@ -99,6 +112,7 @@ def test_what_is_refused_is_found(tmp_path: Path) -> None:
     assert elements.named == ["x", "y", "z"]
     for text in ("a.innerHTML = b", "eval(a)", "new Function(a)", "a.setAttribute('onclick', b)"):
         assert UNSAFE.search(text), text
+    assert len(faults("// @ts-check\n" + "é" * 99 + "\n" + "x" * 100)) == 2
     code = "import 'a'; import {b} from \"c\"; export * from 'd'; await import('e')"
     assert IMPORT.findall(code) == ["a", "c", "d", "e"]
 

@@ -4,14 +4,14 @@
  * What is said there is not its business, nor what to do when it has ended.
  */
 
-/** How many milliseconds a line may take until it is of use. */
-export const OPENING = 10_000;
+/** How many milliseconds a connection may take until it is of use. */
+const OPENING = 10_000;
 
 /** By how many milliseconds a ping of the server, or the answer to ours, may be late. */
-export const GRACE = 5_000;
+const GRACE = 5_000;
 
-/** The code of what is found at this end of a line: it is dead, or there is none. */
-export const NO_LINE = 0;
+/** The code of what is found at this end of a connection: it is dead, or there is none. */
+export const NO_CONNECTION = 0;
 
 /**
  * What a command is answered with, or what the server says unasked.
@@ -20,21 +20,21 @@ export const NO_LINE = 0;
  *   push?: any, [result: string]: any}} Reply
  */
 
+/** @typedef {import("./timers.js").Timers} Timers */
 /** @typedef {(error: CallError | null, result: any) => void} Done */
 
 /**
- * What a line needs of its surroundings.
+ * What a connection needs of its surroundings.
  *
  * @typedef {object} Tools
  * @property {new (url: string) => WebSocket} WebSocket
- * @property {(callback: () => void, milliseconds: number) => unknown} setTimeout
- * @property {(timer: any) => void} clearTimeout
+ * @property {Timers} timers
  */
 
 /** A command that was not done, or of which nobody knows whether it was. */
 export class CallError extends Error {
   /**
-   * @param {number} code - of the protocol; 0 if there is no line, or no more
+   * @param {number} code - of the protocol; 0 if there is no connection, or no more
    * @param {string} message - why, for people
    * @param {boolean} temporary - whether to try again makes sense
    */
@@ -47,19 +47,19 @@ export class CallError extends Error {
 }
 
 /** It is there once, and does not come back. */
-export class Line {
-  /** @type {Tools} */
-  #tools;
+export class Connection {
+  /** @type {Timers} */
+  #timers;
   /** @type {WebSocket} */
   #socket;
   /** @type {(push: any) => void} */
   #onpush;
   /** @type {(code: number, reason: string) => void} */
   #onend;
-  /** @type {unknown} */
-  #timer = null; // after which it is dead
+  /** @type {number | undefined} */
+  #timer; // after which it is dead
   #silence = 0; // how many milliseconds of it there may be; 0 for any
-  #isRelaxed = false;
+  #hasDeadline = true;
   #answersPings = false;
   #lastId = 0;
   /** @type {Map<number, {name: string, done: Done}>} */
@@ -74,17 +74,18 @@ export class Line {
    * @param {object} events
    * @param {() => void} events.onopen - commands can be sent
    * @param {(push: any) => void} events.onpush - the server says something unasked
-   * @param {(code: number, reason: string) => void} events.onend - it has ended, but not by close()
+   * @param {(code: number, reason: string) => void} events.onend - it has ended, but not by
+   *   close()
    */
   constructor(url, tools, { onopen, onpush, onend }) {
-    this.#tools = tools;
+    this.#timers = tools.timers;
     this.#onpush = onpush;
     this.#onend = onend;
     const socket = (this.#socket = new tools.WebSocket(url));
     socket.onopen = onopen;
     socket.onmessage = ({ data }) => this.#read(data);
     socket.onclose = ({ code, reason }) => this.end(code, reason);
-    this.hurry();
+    this.setDeadline();
   }
 
   /**
@@ -93,7 +94,7 @@ export class Line {
    * @param {string} name
    * @param {object} request
    * @param {Done} done - called with the answer, before anything that comes after that is read; or
-   *   when the line has ended
+   *   when the connection has ended
    */
   call(name, request, done) {
     this.#lastId += 1;
@@ -107,27 +108,27 @@ export class Line {
    * @param {number} seconds - how many there are between them; 0 for no pings
    * @param {boolean} areAnswered - whether the server needs that
    */
-  heed(seconds, areAnswered) {
+  expectPings(seconds, areAnswered) {
     this.#silence = seconds ? 1000 * seconds + GRACE : 0;
     this.#answersPings = areAnswered;
   }
 
-  /** End if it is not relaxed soon, whatever is heard. */
-  hurry() {
-    this.#isRelaxed = false;
-    this.#dieAfter(OPENING);
+  /** End soon, whatever is heard, unless the deadline is cleared before. */
+  setDeadline() {
+    this.#hasDeadline = true;
+    this.#endAfter(OPENING);
   }
 
   /** It is of use: end only when nothing is heard any more. */
-  relax() {
-    this.#isRelaxed = true;
-    this.#dieAfter(this.#silence);
+  clearDeadline() {
+    this.#hasDeadline = false;
+    this.#endAfter(this.#silence);
   }
 
   /** It may be dead: end if the server does not say the contrary soon. */
   probe() {
     this.call("ping", {}, () => {});
-    if (this.#isRelaxed) this.#dieAfter(GRACE);
+    if (!this.#hasDeadline) this.#endAfter(GRACE);
   }
 
   /**
@@ -149,19 +150,20 @@ export class Line {
   close(why) {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#dieAfter(0);
+    this.#endAfter(0);
     const socket = this.#socket;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(); // which may take long where nobody answers
-    for (const { done } of this.#calls.values()) done(new CallError(NO_LINE, why, true), null);
+    const error = new CallError(NO_CONNECTION, why, true);
+    for (const { done } of this.#calls.values()) done(error, null);
     this.#calls.clear();
   }
 
   /** @param {number} milliseconds - 0 for never */
-  #dieAfter(milliseconds) {
-    const dead = () => this.end(NO_LINE, "the server says nothing");
-    this.#tools.clearTimeout(this.#timer);
-    this.#timer = milliseconds ? this.#tools.setTimeout(dead, milliseconds) : null;
+  #endAfter(milliseconds) {
+    const dead = () => this.end(NO_CONNECTION, "the server says nothing");
+    this.#timers.clearTimeout(this.#timer);
+    this.#timer = milliseconds ? this.#timers.setTimeout(dead, milliseconds) : undefined;
   }
 
   /** @param {object} command */
@@ -171,12 +173,12 @@ export class Line {
 
   /** @param {unknown} data - of a message, which has a reply on each line */
   #read(data) {
-    if (this.#isRelaxed) this.#dieAfter(this.#silence);
+    if (!this.#hasDeadline) this.#endAfter(this.#silence);
     for (const line of String(data).split("\n")) {
       if (this.isClosed) return; // by what came before
       if (!line) continue;
       const reply = parsed(line);
-      if (!reply) return this.end(NO_LINE, "the server says what is not understood");
+      if (!reply) return this.end(NO_CONNECTION, "the server says what is not understood");
       this.#heard(reply);
     }
   }
