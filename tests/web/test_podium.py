@@ -201,6 +201,8 @@ def test_a_trusted_proxy_may_tell_of_this_machine(serve: Serve) -> None:
     factory = serve(trusted_proxies=["127.0.0.1"])
     for told, status in {"127.0.0.1": 200, "203.0.113.9": 403, "unknown": 403}.items():
         assert ask_from(factory, "127.0.0.1", "localhost", X_Forwarded_For=told).status == status
+        headers = {"X_Forwarded_For": "127.0.0.1", "X_Real_IP": told}
+        assert ask_from(factory, "127.0.0.1", "localhost", **headers).status == status
     answer = ask_from(factory, "127.0.0.1", "localhost", Forwarded='for="')
     assert (answer.status, "Forwarded" in answer.text) == (400, True)
 
