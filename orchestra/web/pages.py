@@ -77,11 +77,11 @@ class Pages:
             name = unquote_to_bytes(path)[1:]
             if name.partition(b"/")[0].decode("iso-8859-1") in RESERVED:
                 return None
-        self._look(page)
+        self._refresh(page)
         return _send(request, page, page.get(name), CHECKED, "Accept, Accept-Encoding")
 
     def _versioned(self, request: Request, page: Page) -> int | bytes:
-        self._look(page)
+        self._refresh(page)
         version, _, rest = request.path.removeprefix(b"/hall/").partition(b"/")
         name = unquote_to_bytes(rest)
         current = [one for one in (page, HALL) if one.version.encode() == version]
@@ -93,9 +93,9 @@ class Pages:
                 return answer
         return serve(self._factory, request, _refuse)
 
-    def _look(self, page: Page) -> None:
+    def _refresh(self, page: Page) -> None:
         if page is not HALL:
-            page.look(self._factory.reactor.seconds())
+            page.refresh(self._factory.reactor.seconds())
 
 
 async def _refuse(_: Visit) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from errno import EACCES
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ class TestFolder:
             (lambda folder: folder.rename(folder.with_name("x")), "No such file or directory"),
             (lambda folder: (folder / "big").write_bytes(bytes(2000)), "is too large"),
             (lambda folder: [(folder / f"{i}").touch() for i in range(8)], "is too large"),
+            (lambda folder: [(folder / f"{i}").mkdir() for i in range(8)], "is too large"),
+            (lambda folder: (folder / "/".join("abcdefgh")).mkdir(parents=True), "is too large"),
         ],
     )
     def test_what_is_no_page_is_refused(
@@ -127,6 +130,33 @@ class TestFolder:
         spoil(folder)
         with pytest.raises(ValueError, match=rf"^{reason}; must be a folder with an index\.html"):
             Page(folder)
+
+    @pytest.mark.parametrize("gone", ["app.js", "below"])
+    def test_what_is_deleted_meanwhile_is_left_out(
+        self, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, gone: str
+    ) -> None:
+        """Between the moment at which it is found and that at which it is looked at."""
+        (folder / "below").mkdir()
+        page = Page(folder)
+        scandir = os.scandir
+
+        @contextmanager
+        def deleting(path: str) -> Iterator[list[os.DirEntry[str]]]:
+            with scandir(path) as entries:
+                found = list(entries)
+            place = folder / gone
+            if place.is_dir():
+                place.rmdir()
+            else:
+                place.unlink(missing_ok=True)
+            yield found
+
+        monkeypatch.setattr(os, "scandir", deleting)
+        with captured() as events:
+            page.refresh(clock.seconds())
+        assert named(events, "page-failed") == []
+        assert page.get(b"index.html") is not None
+        assert page.get(gone.encode()) is None
 
     def test_a_file_is_no_folder(self, folder: Path) -> None:
         """Not even the index."""
