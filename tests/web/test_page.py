@@ -20,7 +20,7 @@ from twisted.logger import LogEvent
 
 from orchestra.urls import RESERVED
 from orchestra.web.page import LOOK_AGAIN, MAX_COMPRESSED, Page, content_type
-from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE, _Sending
+from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE, _Sending, load_hall
 from orchestra.websocket.factory import OrchestraFactory
 from tests.events import captured, named
 from tests.memory import BUFFER
@@ -294,6 +294,7 @@ class TestUrls:
             client._clock.advance(0)
             assert client.get(f"{path}?presence=count", **HTML).json["clients"] == 1
             assert client.get(f"{path}?x&presence", **HTML).json["clients"] == 1
+            assert client.get(f"{path}?{'x&' * 200}", **HTML).status == 400
             assert client.do("OPTIONS", path).status == 204
             upgrading = WebClient(factory)
             upgrading.ask("GET", path, **UPGRADE, **HTML)
@@ -453,6 +454,11 @@ class TestOwn:
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
             assert headers["cross-origin-resource-policy"] == "same-origin"
+
+    def test_an_installation_without_it_is_said_to_be_broken(self, tmp_path: Path) -> None:
+        """By what Python says of what cannot be imported, with the folder."""
+        with pytest.raises(ImportError, match=r"installed again: .*: has no index\.html; must be"):
+            load_hall(tmp_path)
 
     def test_nothing_in_it_is_inline(self) -> None:
         """Or its own policy would not let it run."""
