@@ -6,6 +6,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nlargest
 from itertools import islice
 from math import inf
 from typing import Any, NamedTuple, Protocol
@@ -459,7 +460,7 @@ class Hub:
         :param among: at how many to look, so that it does not take longer the more there are: at
             those that have been there for longest.
         """
-        found = sorted(islice(self._channels.values(), among), key=len, reverse=True)[:count]
+        found = nlargest(count, islice(self._channels.values(), among), key=len)
         return [
             ChannelNumbers(each.name, len(each), log.last_offset, len(log), log.size)
             for each in found

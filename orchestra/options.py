@@ -302,7 +302,7 @@ class Options(UsageOptions):
         self["endpoints"] = self._endpoints()
         self["api-keys"] = self._loaded("api-key-file", lambda path: ApiKeys(path=path))
         self["policy"] = self._policy()
-        self["shown"] = self._page()
+        self["page-shown"] = self._page()
         self["metrics-endpoints"] = {}
         if self["metrics"] is not None:
             words = self._words("metrics")
@@ -362,7 +362,7 @@ class Options(UsageOptions):
         page: Page | None = self._loaded("page", Page)
         if self["no-page"]:
             if page is not None:
-                raise UsageError(f"{self._words('page')}: goes not together with a no-page")
+                raise UsageError(f"{self._words('page')}: goes not together with no-page")
             return None
         return page or HALL
 

@@ -50,7 +50,7 @@ def makeService(options: Options) -> IService:
         policy=options["policy"],
         api_keys=options["api-keys"],
         log_notes=options["log-notes"] == "on",
-        page=options["shown"],
+        page=options["page-shown"],
     )
     endpoints: dict[IStreamServerEndpoint, str] = options["endpoints"]
     service = OrchestraService(factory, *endpoints, grace=options["grace"], drain=options["drain"])

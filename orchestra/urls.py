@@ -71,7 +71,7 @@ def parse_target(uri: str) -> Target:
             parts = urlsplit(uri)
             uri = f"{parts.path or '/'}?{parts.query}"
         path, _, text = uri.partition("?")
-        query = parse_qs(text, keep_blank_values=True, max_num_fields=100) if text else {}
+        query = parse_query(text)
     except ValueError:
         raise BadTargetError(400, "the URL cannot be parsed") from None
     return Target(
@@ -81,6 +81,16 @@ def parse_target(uri: str) -> Target:
         since=_since(query),
         presence=_presence(query),
     )
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """Read the query of a URL.
+
+    :param text: what is behind the question mark, decoded as ISO 8859-1.
+    :returns: the values of each name; those without one are empty.
+    :raises ValueError: if it has more than 100 of them.
+    """
+    return parse_qs(text, keep_blank_values=True, max_num_fields=100) if text else {}
 
 
 def _channel(path: str) -> str:

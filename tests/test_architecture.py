@@ -86,6 +86,7 @@ def test_the_core_does_no_io(name: str) -> None:
     """It knows neither Twisted nor Autobahn, nor sockets, threads or files."""
     allowed = {"__future__", "bisect", "collections", "dataclasses", "functools", "itertools"}
     allowed |= {
+        "heapq",
         "json",
         "logging",
         "math",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,16 @@ def test_the_sdist_has_what_operators_copy(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()} <= files
+
+
+def test_every_image_of_the_readme_is_there(built: Path) -> None:
+    """In the repository and in the sdist."""
+    images = re.findall(r"^\.\. image:: (.+)$", (ROOT / "README.rst").read_text(), re.MULTILINE)
+    assert images
+    assert [name for name in images if not (ROOT / name).is_file()] == []
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert set(images) <= {name.partition("/")[2] for name in archive.getnames()}
 
 
 def test_all_files_of_the_hall_are_in_both(built: Path) -> None:

@@ -200,7 +200,7 @@ class TestPage:
         with pytest.raises(SystemExit) as caught:
             parse(f"--config={config}", *arguments.get(place, [f"--page={folder}"]))
         where = f"{config}:1: page = '{folder}'" if place == "file" else f"--page {folder}"
-        assert caught.value.code == f"orchestra: {where}: goes not together with a no-page"
+        assert caught.value.code == f"orchestra: {where}: goes not together with no-page"
 
     def test_the_file_may_say_it(self, folder: Path) -> None:
         """With a false no-page as well."""

@@ -141,6 +141,7 @@ class Access:
 
         :raises RefusedError: if it may not come in; a Deferred may fail with it, too.
         """
+        # Not by find_key: what is in Authorization is the policy's to read, by whatever scheme.
         key = request.headers.get(HEADER.lower())
         if key is not None and self.api_keys is not None:
             self.api_keys.check(key)

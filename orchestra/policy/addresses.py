@@ -136,6 +136,23 @@ def forwarded_for(headers: Mapping[str, str]) -> list[str | None]:
     return [_node_address(node) for node in told]
 
 
+def forwarded_hosts(headers: Mapping[str, str]) -> list[str]:
+    """All hosts that the header ``Forwarded`` says were asked for, by whomever.
+
+    :param headers: of a request, by their names in lower case.
+    :raises RefusedError: if the header cannot be understood.
+    """
+    return [host for host in _parameters(headers.get("forwarded", ""), "host") if host is not None]
+
+
+def listed_addresses(value: str) -> list[str | None]:
+    """The addresses in a header that is a list of them, such as ``X-Real-IP``.
+
+    :returns: the addresses; ``None`` for each that is none.
+    """
+    return [_node_address(node.strip()) for node in value.split(",")]
+
+
 def is_loopback(address: str) -> bool:
     """Whether an address is that of the machine itself (RFC 6890).
 
@@ -184,21 +201,22 @@ def _x_forwarded_for(headers: Mapping[str, str]) -> list[str] | None:
 
 def _forwarded(headers: Mapping[str, str]) -> list[str] | None:
     value = headers.get("forwarded")
-    return None if value is None else list(_for_nodes(value))
+    return None if value is None else [node or "" for node in _parameters(value, "for")]
 
 
-def _for_nodes(value: str) -> Iterator[str]:
-    node, at = "", 0
+def _parameters(value: str, wanted: str) -> Iterator[str | None]:
+    # What each element of the header Forwarded has by a name; None if it has nothing.
+    found, at = None, 0
     while True:
         pair = _PAIR.match(value, at)
         if pair is None:  # a quote that the client opened might hide what the proxy added
             raise RefusedError(400, "the header Forwarded cannot be understood")
         name, text, end = pair.groups()
-        if name is not None and name.lower() == "for":
-            node = re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text
+        if name is not None and name.lower() == wanted:
+            found = re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] == '"' else text
         if end != ";":
-            yield node
-            node = ""
+            yield found
+            found = None
         if not end:
             return
         at = pair.end()

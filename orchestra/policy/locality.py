@@ -5,15 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from orchestra.policy.addresses import TrustedProxies, forwarded_for, is_loopback
+from orchestra.policy.addresses import (
+    TrustedProxies,
+    forwarded_for,
+    forwarded_hosts,
+    is_loopback,
+    listed_addresses,
+)
+
+ADDRESSES = ("x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip")
+"""The headers that tell a client's address beside ``X-Forwarded-For`` and ``Forwarded``."""
+
+HOSTS = ("x-forwarded-host", "x-original-host")
+"""The headers that tell what host a client has asked for, beside ``Forwarded``."""
 
 FORWARDING = (
     "forwarded",
     "via",
     "x-forwarded-for",
-    "x-forwarded-host",
+    "x-forwarded-port",
     "x-forwarded-proto",
-    "x-real-ip",
+    "x-forwarded-server",
+    *ADDRESSES,
+    *HOSTS,
 )
 """The headers that proxies add."""
 
@@ -24,9 +38,13 @@ def is_local(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> 
     """Whether a request comes from this machine, and was meant for it.
 
     It does if it came by loopback or a UNIX socket, and no header tells of a proxy, which might
-    pass on what comes from elsewhere. One that is trusted may: then every address that it tells,
-    and there must be one, has to be of this machine as well. The request's ``Host`` must be a name
-    of loopback: the page of a site whose name was made to lead here (DNS rebinding) sends its own.
+    pass on what comes from elsewhere. One that is trusted may: then every address that is told, by
+    whichever header, has to be of this machine as well, and ``X-Forwarded-For`` or ``Forwarded``
+    must tell one. The request's ``Host``, and every other host that is told, must be a name of
+    loopback: the page of a site whose name was made to lead here (DNS rebinding) sends its own.
+
+    What has ``Via`` is not local, whoever is trusted: nothing tells whether it is the trusted
+    proxy's own, or that of one before it which keeps to itself whom it forwards for.
 
     A proxy on this machine that adds no header of these, and replaces ``Host``, cannot be told
     from a client.
@@ -37,11 +55,24 @@ def is_local(peer: str, headers: Mapping[str, str], proxies: TrustedProxies) -> 
         joined by commas.
     :raises RefusedError: if ``Forwarded`` cannot be understood.
     """
-    if not is_loopback(peer) or not _HOST.fullmatch(headers.get("host", "").lower()):
+    if not is_loopback(peer) or not _is_here(headers.get("host", "")):
         return False
     if not any(name in headers for name in FORWARDING):
         return True
-    if not proxies.trusts(peer):
+    if not proxies.trusts(peer) or "via" in headers:
         return False
     told = forwarded_for(headers)
-    return bool(told) and all(address is not None and is_loopback(address) for address in told)
+    if not told:
+        return False
+    hosts = forwarded_hosts(headers)
+    for name in ADDRESSES:
+        told += listed_addresses(headers[name]) if name in headers else []
+    for name in HOSTS:
+        hosts += headers[name].split(",") if name in headers else []
+    return all(address is not None and is_loopback(address) for address in told) and all(
+        _is_here(host.strip()) for host in hosts
+    )
+
+
+def _is_here(host: str) -> bool:
+    return _HOST.fullmatch(host.lower()) is not None

@@ -7,7 +7,7 @@ user has there; all that it does is to tell the server the page's origin (RFC 64
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchestra.refusal import RefusedError
 
@@ -27,6 +27,27 @@ _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\*\.)?([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII
 )
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def is_of_own_site(headers: Mapping[str, str]) -> bool:
+    """Whether a request is of the same origin, of the user, or of no browser, as far as it says.
+
+    Browsers say so of requests without an ``Origin`` as well, such as those for images and
+    scripts (Fetch Metadata, section 2.2), but only servers with TLS or on the same machine.
+
+    :param headers: of the request, by their names in lower case.
+    """
+    return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+def check_own_site(headers: Mapping[str, str]) -> None:
+    """Make sure that no page of another origin asks, not even for what it cannot read.
+
+    :param headers: of the request, by their names in lower case.
+    :raises RefusedError: if one does, as far as that can be told.
+    """
+    if not is_of_own_site(headers):
+        raise RefusedError(403, "this is not for pages of other origins", kind="origin")
 
 
 class Origins:

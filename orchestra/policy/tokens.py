@@ -33,6 +33,7 @@ from orchestra.policy.grants import (
     Grant,
     ServerSubscription,
 )
+from orchestra.policy.origins import is_of_own_site
 from orchestra.policy.token_keys import TokenKey, describe
 from orchestra.refusal import RefusedError
 
@@ -56,9 +57,6 @@ _MALFORMED = "the token is malformed"
 
 # How a claim looks that is not there: some libraries write all that there could be.
 _NONE = (None, "")
-
-_OWN = ("same-origin", "none")
-"""Where requests come from that no page of another origin has made."""
 
 _REASONS: dict[type[PyJWTError], str] = {
     ImmatureSignatureError: "the token is not valid yet",
@@ -239,7 +237,7 @@ def find_token(request: AccessRequest, cookie: str | None = None) -> str | None:
 def _in_cookie(headers: Mapping[str, str], cookie: str) -> str | None:
     # A page's requests have its origin, which was checked, but for those whose answers it cannot
     # read. These count for nothing if the page is of another origin (Fetch Metadata).
-    if "origin" not in headers and headers.get("sec-fetch-site", "none") not in _OWN:
+    if "origin" not in headers and not is_of_own_site(headers):
         return None
     for pair in headers.get("cookie", "").split(";"):
         name, _, value = pair.strip().partition("=")

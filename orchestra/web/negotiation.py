@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from orchestra.dialects.event_stream import CONTENT_TYPE
 
 _TAG = re.compile(r'"[!\x23-\x7e\x80-\xff]*"')  # a weak one counts like a strong one
 _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
+
+
+def accepts_stream(headers: Mapping[str, str]) -> bool:
+    """Whether an event stream is what a request wants.
+
+    :param headers: of the request, by their names in lower case.
+    """
+    return CONTENT_TYPE in headers.get("accept", "")
 
 
 def accepts_gzip(accepted: str) -> bool:
@@ -23,6 +34,10 @@ def accepts_gzip(accepted: str) -> bool:
 
 def is_known(etag: str, known: str) -> bool:
     """Whether the client has a representation already (RFC 9110 section 13.1.2).
+
+    ``Request.setETag`` of twisted.web finds a tag only where spaces part it from the others, not
+    where commas do, and looks at the last header alone. It knows no weak one, which a proxy makes
+    of ours when it compresses.
 
     :param etag: of the representation.
     :param known: the header ``If-None-Match``; empty if there is none.

@@ -21,11 +21,11 @@ MAX_SIZE = 64 * 1024 * 1024
 """How large the files of a page may be in all, in bytes."""
 
 MAX_FILES = 2000
-"""How many files a page may have: the folder is looked at in the reactor's thread."""
+"""How many files and folders a page may have: they are looked at in the reactor's thread."""
 
 ALLOWED = (
-    f"a folder with an {INDEX}, and with {MAX_FILES} files or less of {MAX_SIZE // 2**20} MiB "
-    "or less in all"
+    f"a folder with an {INDEX}, and with {MAX_FILES} files and folders or less of "
+    f"{MAX_SIZE // 2**20} MiB or less in all"
 )
 """What can be a page, in words."""
 
@@ -137,7 +137,7 @@ class Page:
         """A file by its name: the path that leads to it from the folder."""
         return self._files.get(name)
 
-    def look(self, now: float) -> None:
+    def refresh(self, now: float) -> None:
         """Read the folder again if something in it has changed, unless it was just looked at.
 
         If it cannot be used any more all stays as it was, and the log says why, once.
@@ -207,27 +207,38 @@ def _is_compressible(kind: str) -> bool:
 def _list(folder: str) -> dict[str, tuple[int, ...]]:
     # The files below a folder, each with what is different when it has changed.
     found: dict[str, tuple[int, ...]] = {}
-    size = 0
-    below = [""]
-    while below:
-        place = below.pop()
+    count = size = 0
+    folders = [""]
+    for place in folders:
         try:
             with os.scandir(os.path.join(folder, place)) as entries:
                 for entry in entries:
                     name = place + entry.name
                     if entry.name.startswith("."):
                         continue
+                    count += 1
                     if entry.is_dir(follow_symlinks=False):
-                        below.append(f"{name}/")
-                    elif entry.is_file():
-                        stat = entry.stat()
+                        folders.append(f"{name}/")
+                    elif (stat := _stat(entry)) is not None:
                         found[name] = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
                         size += stat.st_size
-                        if size > MAX_SIZE or len(found) > MAX_FILES:
-                            raise ValueError(f"is too large; must be {ALLOWED}")
+                    if size > MAX_SIZE or count > MAX_FILES:
+                        raise ValueError(f"is too large; must be {ALLOWED}")
+        except FileNotFoundError as error:
+            if not place:
+                raise _unusable(place, error) from None
+            # A folder that was deleted meanwhile has nothing in it.
         except OSError as error:
             raise _unusable(place, error) from None
     return found
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    # Of a file; of nothing else, and of none that was deleted meanwhile.
+    try:
+        return entry.stat() if entry.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 def _unusable(name: str, error: OSError) -> ValueError:

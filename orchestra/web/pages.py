@@ -1,38 +1,51 @@
-"""The URLs of pages and their files, and how these are sent."""
+"""The URLs of pages and what belongs to them, and how files are sent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from orchestra.dialects.event_stream import CONTENT_TYPE
 from orchestra.refusal import RefusedError
-from orchestra.urls import RESERVED
-from orchestra.web.answers import body
-from orchestra.web.negotiation import accepts_gzip, is_known
+from orchestra.urls import RESERVED, parse_query
+from orchestra.web.answers import body, headers_of
+from orchestra.web.negotiation import accepts_gzip, accepts_stream, is_known
 from orchestra.web.page import INDEX, File, Page
+from orchestra.web.podium import PodiumResource
 from orchestra.web.visit import Visit, serve
 
 if TYPE_CHECKING:
     from orchestra.websocket.factory import OrchestraFactory
 
-HALL = Page(
-    Path(__file__).parent.parent / "hall",
-    headers={
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-            "require-trusted-types-for 'script'"
-        ),
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
+)
+
+
+def load_hall(folder: Path) -> Page:
+    """The server's own page, which is installed with it.
+
+    :raises ImportError: if it is not there as a whole.
+    """
+    headers = {
+        "Content-Security-Policy": _CSP,
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
-    },
-)
+    }
+    try:
+        return Page(folder, headers=headers)
+    except ValueError as error:
+        raise ImportError(f"orchestra has to be installed again: {folder}: {error}") from None
+
+
+HALL = load_hall(Path(__file__).parent.parent / "hall")
 """The server's own page, and what is shown at ``/podium``."""
 
 CHECKED = "no-cache"
@@ -46,13 +59,14 @@ PIECE = 64 * 1024
 
 
 class Pages:
-    """Serves a factory's page, and the server's own beside it."""
+    """Serves a factory's page, and the server's own beside it with the numbers of the podium."""
 
     def __init__(self, factory: OrchestraFactory) -> None:
         self._factory = factory
+        self._numbers = PodiumResource(factory)
 
     def render(self, request: Request) -> int | bytes | None:
-        """Serve a GET or HEAD.
+        """Serve a request.
 
         :returns: what a resource's ``render`` does; ``None`` if the request is for no page.
         """
@@ -60,15 +74,19 @@ class Pages:
         if page is None:
             return None
         path: bytes = request.path
+        if path == b"/podium/numbers":
+            return self._numbers.render(request)
+        if request.method not in (b"GET", b"HEAD"):
+            return None
+        headers = headers_of(request)
         if path.startswith(b"/hall/"):
-            return self._versioned(request, page)
-        accept = _header(request, "accept")
-        if CONTENT_TYPE in accept or _asks_who_is_there(request):
+            return self._versioned(request, headers, page)
+        if accepts_stream(headers) or _asks_who_is_there(request):
             return None
         if path == b"/podium":
             page, name = HALL, b"podium.html"
         elif path == b"/":
-            if "text/html" not in accept:
+            if "text/html" not in headers.get("accept", ""):
                 return None
             name = INDEX.encode()
         elif page is HALL:
@@ -77,25 +95,25 @@ class Pages:
             name = unquote_to_bytes(path)[1:]
             if name.partition(b"/")[0].decode("iso-8859-1") in RESERVED:
                 return None
-        self._look(page)
-        return _send(request, page, page.get(name), CHECKED, "Accept, Accept-Encoding")
+        self._refresh(page)
+        return _send(request, headers, page, page.get(name), CHECKED, "Accept, Accept-Encoding")
 
-    def _versioned(self, request: Request, page: Page) -> int | bytes:
-        self._look(page)
+    def _versioned(self, request: Request, headers: Mapping[str, str], page: Page) -> int | bytes:
+        self._refresh(page)
         version, _, rest = request.path.removeprefix(b"/hall/").partition(b"/")
         name = unquote_to_bytes(rest)
         current = [one for one in (page, HALL) if one.version.encode() == version]
         # Without one it is asked by a page that was loaded before something has changed.
         for one in current or (page, HALL):
             cache = FOR_GOOD if current else CHECKED
-            answer = _send(request, one, one.get(name), cache, "Accept-Encoding")
+            answer = _send(request, headers, one, one.get(name), cache, "Accept-Encoding")
             if answer is not None:
                 return answer
         return serve(self._factory, request, _refuse)
 
-    def _look(self, page: Page) -> None:
+    def _refresh(self, page: Page) -> None:
         if page is not HALL:
-            page.look(self._factory.reactor.seconds())
+            page.refresh(self._factory.reactor.seconds())
 
 
 async def _refuse(_: Visit) -> bytes:
@@ -103,29 +121,30 @@ async def _refuse(_: Visit) -> bytes:
 
 
 def _asks_who_is_there(request: Request) -> bool:
-    query = request.uri.partition(b"?")[2].decode("iso-8859-1")
-    return "presence" in parse_qs(query, keep_blank_values=True)
-
-
-def _header(request: Request, name: str) -> str:
-    # All of them, where it came more than once (RFC 9110 section 5.3).
-    values = request.requestHeaders.getRawHeaders(name.encode(), [])
-    return b",".join(values).decode("iso-8859-1")
+    try:
+        return "presence" in parse_query(request.uri.partition(b"?")[2].decode("iso-8859-1"))
+    except ValueError:  # the channel says what is wrong with it
+        return True
 
 
 def _send(
-    request: Request, page: Page, file: File | None, cache: str, vary: str
+    request: Request,
+    headers: Mapping[str, str],
+    page: Page,
+    file: File | None,
+    cache: str,
+    vary: str,
 ) -> int | bytes | None:
     # Answer with a file, if there is one.
     if file is None:
         return None
     found = file.plain
-    if accepts_gzip(_header(request, "accept-encoding")):
+    if accepts_gzip(headers.get("accept-encoding", "")):
         found = file.compressed or found
-    headers = {**page.headers, "Cache-Control": cache, "ETag": found.etag, "Vary": vary}
-    for name, value in headers.items():
+    told = {**page.headers, "Cache-Control": cache, "ETag": found.etag, "Vary": vary}
+    for name, value in told.items():
         request.setHeader(name, value)
-    if is_known(found.etag, _header(request, "if-none-match")):
+    if is_known(found.etag, headers.get("if-none-match", "")):
         request.setResponseCode(304)
         request.finish()  # without a length, which would be that of the file
         return NOT_DONE_YET
@@ -141,7 +160,12 @@ def _send(
 
 @implementer(IPushProducer)
 class _Sending:
-    """Sends a long body as fast as the client takes it, so that none waits in a buffer."""
+    """Sends a long body as fast as the client takes it, so that none waits in a buffer.
+
+    ``twisted.web.static.NoRangeStaticProducer`` does so as well, but it is a pull producer, which
+    ``twisted.web.http.HTTPChannel`` has driven by the cooperator of the global reactor: a server
+    on another clock, as in tests, would never send on.
+    """
 
     def __init__(self, request: Request, body: bytes) -> None:
         self._request = request

@@ -1,4 +1,4 @@
-"""The numbers that the podium shows, and who may see them."""
+"""The numbers that the podium shows."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from msgspec.json import encode
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from orchestra.observe.collector import OrchestraCollector
 from orchestra.policy.access import AccessRequest
 from orchestra.policy.addresses import address_of
-from orchestra.policy.api_keys import NO_KEY, SCHEME, find_key
-from orchestra.policy.locality import is_local
+from orchestra.policy.api_keys import SCHEME
+from orchestra.policy.origins import check_own_site
+from orchestra.policy.overview import check_overview
 from orchestra.refusal import RefusedError
 from orchestra.web.answers import answer_json
 from orchestra.web.visit import Visit, serve
@@ -32,17 +34,11 @@ LOOKED_AT = 10_000
 
 _METHODS = "GET, HEAD"
 
-ONLY_HERE = (
-    "the podium is only for this machine: open it by http://localhost there, and through no "
-    "proxy; for others the server needs API keys (--api-key-file) or tokens (--token-key-file)"
-)
-"""What somebody elsewhere is told, where nobody can prove who they are."""
-
-NOT_ALL = (
-    "the podium takes an API key, or a token that allows everything: one without caps, where the "
-    "application has no rules of its own for each channel"
-)
-"""What somebody is told who may do some things only."""
+_HEADERS = {
+    "Cache-Control": "no-store",  # also of a refusal: it does not hold for the next who asks
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Numbers:
@@ -76,8 +72,7 @@ class Numbers:
 class PodiumResource(Resource):
     """The numbers of a factory, for whoever may see what all of its channels are called.
 
-    That is whoever has one of its API keys, or a token that allows everything; where there is
-    neither, who is on this machine.
+    It does not decide who that is: :mod:`orchestra.policy.overview` does.
     """
 
     isLeaf = True
@@ -89,37 +84,30 @@ class PodiumResource(Resource):
 
     def render(self, request: Request) -> int | bytes:
         """Serve a request."""
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
         access = self._factory.access
         challenge = SCHEME if access.policy is None else access.challenge
         return serve(self._factory, request, self._answer, allow=_METHODS, challenge=challenge)
 
     async def _answer(self, visit: Visit) -> bytes:
-        # Nothing of an answer, also not of a refusal, holds for the next who asks.
-        visit.request.setHeader("Cache-Control", "no-store")
+        check_own_site(visit.headers)
         await self._check(visit)
         if visit.request.method not in (b"GET", b"HEAD"):
             raise RefusedError(405, f"the method must be one of {_METHODS}")
         return answer_json(visit.request, self._numbers.read())
 
     async def _check(self, visit: Visit) -> None:
-        access, headers = self._factory.access, visit.headers
-        key = None if access.api_keys is None else find_key(headers)
-        if access.api_keys is not None and key is not None:
-            access.api_keys.check(key)
-        elif access.policy is not None:
-            uri = visit.uri.decode("iso-8859-1")
-            grant = await visit.settled(
-                access.connect(AccessRequest("GET", "", visit.address, uri, headers))
-            )
-            grant.check_time(self._factory.hub.wall_clock)
-            # Where the policy is asked for each channel as well, a grant does not say all.
-            if grant.capabilities is not None or access.policy.subscribe is not None:
+        factory, uri = self._factory, visit.uri.decode("iso-8859-1")
+        request = AccessRequest("GET", "", visit.address, uri, visit.headers)
+        peer = address_of(visit.request.getClientAddress())
+        checking = check_overview(
+            factory.access, factory.admission.proxies, factory.hub.wall_clock, request, peer
+        )
+        try:
+            await visit.settled(Deferred.fromCoroutine(checking))
+        except RefusedError as error:
+            if error.status == 403 and not factory.access.is_open:
                 # Something else would let them in (RFC 9110 section 11.6.1).
-                visit.request.setHeader("WWW-Authenticate", access.challenge)
-                raise RefusedError(403, NOT_ALL)
-        elif access.api_keys is not None:
-            raise RefusedError(401, NO_KEY)
-        elif not is_local(
-            address_of(visit.request.getClientAddress()), headers, self._factory.admission.proxies
-        ):
-            raise RefusedError(403, ONLY_HERE)
+                visit.request.setHeader("WWW-Authenticate", factory.access.challenge)
+            raise

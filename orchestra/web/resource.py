@@ -26,6 +26,7 @@ from orchestra.web.answers import (
 )
 from orchestra.web.event_stream import HEADERS, EventStream
 from orchestra.web.handover import check_connection, place_of, take_over
+from orchestra.web.negotiation import accepts_stream
 from orchestra.web.publishing import content_of, key_of
 from orchestra.web.session_urls import is_for_sessions, serve_session
 from orchestra.web.visit import Visit, serve, target_of
@@ -94,7 +95,7 @@ class OrchestraResource(Resource):
             return self._publish(visit, channel, content, key)
         if target.presence is not None:
             grant.check(PRESENCE, channel)
-        if CONTENT_TYPE in headers.get("accept", ""):
+        if accepts_stream(headers):
             grant.check(SUBSCRIBE, channel)
             await visit.settled(access.subscribe(grant, channel))
             return self._stream(visit, target, grant)

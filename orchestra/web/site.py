@@ -13,7 +13,6 @@ from orchestra.web.answers import TEXT, body
 from orchestra.web.handover import hand_over
 from orchestra.web.http_channel import WebChannel
 from orchestra.web.pages import Pages
-from orchestra.web.podium import PodiumResource
 from orchestra.web.resource import OrchestraResource, is_for_websocket
 from orchestra.web.server_api import LEAST_BODY, TIMES_MESSAGE, ServerApiResource
 from orchestra.web.session_urls import is_for_sessions, longest_body
@@ -97,7 +96,6 @@ class _Root(Resource):
         self._api = api
         self._channels = OrchestraResource(factory)
         self._pages = Pages(factory)
-        self._podium = PodiumResource(factory)
         self._own = {b"/healthz": self._alive, b"/readyz": self._ready}
 
     def render(self, request: Request) -> int | bytes:
@@ -108,16 +106,12 @@ class _Root(Resource):
             below: Any = request.postpath
             request.postpath = below[1:]
             return self._api.render(request)
-        if request.path == b"/podium/numbers" and self._factory.page is not None:
-            return self._podium.render(request)
         if request.method in (b"GET", b"HEAD"):
             own = self._own.get(request.path)
             if own is not None:
                 return body(request, self._status(request, *own()))
-            answer = self._pages.render(request)
-            if answer is not None:
-                return answer
-        return self._channels.render(request)
+        answer = self._pages.render(request)
+        return self._channels.render(request) if answer is None else answer
 
     def _alive(self) -> tuple[int, bytes]:
         return 200, b"ok\n"

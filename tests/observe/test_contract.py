@@ -157,7 +157,7 @@ def everything(clock: Clock, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     index.touch()
     page = Page(folder)
     index.unlink()
-    page.look(0)
+    page.refresh(0)
 
     factory = OrchestraFactory(reactor=clock)
     OrchestraService(factory, "tcp:0", reactor=reactor).startService()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.policy.addresses import UNIX, TrustedProxies
-from orchestra.policy.locality import FORWARDING, is_local
+from orchestra.policy.locality import ADDRESSES, FORWARDING, HOSTS, is_local
 from orchestra.refusal import RefusedError
 
 NOBODY = TrustedProxies()
@@ -74,7 +74,11 @@ def test_a_proxy_that_is_not_trusted(name: str, value: str) -> None:
     ("headers", "local"),
     [
         ({"x-forwarded-for": "127.0.0.1"}, True),
-        ({"x-forwarded-for": "::1", "via": "1.1 here", "x-real-ip": "::1"}, True),
+        ({"x-forwarded-for": "::1", "x-real-ip": "::1", "x-forwarded-port": "80"}, True),
+        ({"x-forwarded-for": "::1", "x-forwarded-host": "localhost"}, True),
+        ({"x-forwarded-for": "::1", "x-forwarded-host": "localhost, [::1]:80"}, True),
+        ({"x-forwarded-for": "::1", "x-forwarded-server": "machine.example"}, True),
+        ({"forwarded": 'for=127.0.0.1;host="localhost:80"'}, True),
         ({"forwarded": 'for="[::1]:4711";proto=http'}, True),
         ({"x-forwarded-for": "127.0.0.1, ::ffff:127.0.0.2"}, True),
         # What it tells is of elsewhere, wherever that stands.
@@ -83,6 +87,17 @@ def test_a_proxy_that_is_not_trusted(name: str, value: str) -> None:
         ({"x-forwarded-for": f"{ELSEWHERE}, 127.0.0.1"}, False),
         ({"x-forwarded-for": "10.0.0.1, 127.0.0.1"}, False),
         ({"x-forwarded-for": "127.0.0.1", "forwarded": f"for={ELSEWHERE}"}, False),
+        ({"forwarded": f"for=127.0.0.1, for={ELSEWHERE}"}, False),
+        # It is for elsewhere.
+        ({"x-forwarded-for": "127.0.0.1", "x-forwarded-host": "localhost, evil.example"}, False),
+        ({"x-forwarded-for": "127.0.0.1", "x-forwarded-host": ""}, False),
+        ({"x-forwarded-for": "127.0.0.1", "forwarded": "for=127.0.0.1;host=evil.example"}, False),
+        ({"forwarded": "for=127.0.0.1;host=evil.example"}, False),
+        ({"forwarded": "for=127.0.0.1;host=evil.example, for=127.0.0.1;host=localhost"}, False),
+        ({"forwarded": 'for=127.0.0.1;host=""'}, False),
+        # It has come through another proxy, perhaps.
+        ({"x-forwarded-for": "127.0.0.1", "via": "1.1 here"}, False),
+        ({"x-forwarded-for": "127.0.0.1", "via": ""}, False),
         # It tells nothing, or nothing that is an address.
         ({"x-forwarded-for": ""}, False),
         ({"x-forwarded-for": "unknown"}, False),
@@ -100,6 +115,24 @@ def test_a_trusted_proxy(headers: dict[str, str], local: bool) -> None:
         assert is_local(peer, {**HERE, **headers}, PROXIES) is local
 
 
+@pytest.mark.parametrize("told", [ELSEWHERE, f"127.0.0.1, {ELSEWHERE}", "unknown", ""])
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_every_address_that_is_told(name: str, told: str) -> None:
+    """Also by a header that nobody's address is taken from: the proxy knows why it says so."""
+    assert is_local("127.0.0.1", {**HERE, "x-forwarded-for": "::1", name: "127.0.0.1"}, PROXIES)
+    assert not is_local("127.0.0.1", {**HERE, "x-forwarded-for": "::1", name: told}, PROXIES)
+    assert not is_local("127.0.0.1", {**HERE, name: "127.0.0.1"}, PROXIES), "no list of proxies"
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_every_host_that_is_told(name: str) -> None:
+    """A proxy may replace ``Host``, and say there what it was."""
+    assert is_local("127.0.0.1", {**HERE, "x-forwarded-for": "::1", name: "[::1]:80"}, PROXIES)
+    assert not is_local(
+        "127.0.0.1", {**HERE, "x-forwarded-for": "::1", name: "evil.example"}, PROXIES
+    )
+
+
 def test_what_cannot_be_understood() -> None:
     """It is refused rather than guessed at."""
     with pytest.raises(RefusedError, match="Forwarded cannot be understood"):
@@ -115,14 +148,14 @@ def test_what_cannot_be_understood() -> None:
         ).map(",".join),
         max_size=3,
     ),
-    name=st.sampled_from(["x-forwarded-for", "forwarded"]),
+    name=st.sampled_from(["x-forwarded-for", "forwarded", *ADDRESSES]),
     at_end=st.booleans(),
 )
 def test_whoever_a_proxy_tells_from_elsewhere_is_not_local(
     headers: dict[str, str], name: str, at_end: bool
 ) -> None:
     """Whatever else a client has sent before it: it cannot make the proxy's own word go away."""
-    node = ELSEWHERE if name == "x-forwarded-for" else f"for={ELSEWHERE}"
+    node = f"for={ELSEWHERE}" if name == "forwarded" else ELSEWHERE
     others = headers.get(name)
     headers[name] = node if not others else f"{others},{node}" if at_end else f"{node},{others}"
     for proxies in (NOBODY, PROXIES):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from errno import EACCES
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from twisted.logger import LogEvent
 
 from orchestra.urls import RESERVED
 from orchestra.web.page import LOOK_AGAIN, MAX_COMPRESSED, Page, content_type
-from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE, _Sending
+from orchestra.web.pages import CHECKED, FOR_GOOD, HALL, PIECE, _Sending, load_hall
 from orchestra.websocket.factory import OrchestraFactory
 from tests.events import captured, named
 from tests.memory import BUFFER
@@ -111,6 +112,8 @@ class TestFolder:
             (lambda folder: folder.rename(folder.with_name("x")), "No such file or directory"),
             (lambda folder: (folder / "big").write_bytes(bytes(2000)), "is too large"),
             (lambda folder: [(folder / f"{i}").touch() for i in range(8)], "is too large"),
+            (lambda folder: [(folder / f"{i}").mkdir() for i in range(8)], "is too large"),
+            (lambda folder: (folder / "/".join("abcdefgh")).mkdir(parents=True), "is too large"),
         ],
     )
     def test_what_is_no_page_is_refused(
@@ -127,6 +130,33 @@ class TestFolder:
         spoil(folder)
         with pytest.raises(ValueError, match=rf"^{reason}; must be a folder with an index\.html"):
             Page(folder)
+
+    @pytest.mark.parametrize("gone", ["app.js", "below"])
+    def test_what_is_deleted_meanwhile_is_left_out(
+        self, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, gone: str
+    ) -> None:
+        """Between the moment at which it is found and that at which it is looked at."""
+        (folder / "below").mkdir()
+        page = Page(folder)
+        scandir = os.scandir
+
+        @contextmanager
+        def deleting(path: str) -> Iterator[list[os.DirEntry[str]]]:
+            with scandir(path) as entries:
+                found = list(entries)
+            place = folder / gone
+            if place.is_dir():
+                place.rmdir()
+            else:
+                place.unlink(missing_ok=True)
+            yield found
+
+        monkeypatch.setattr(os, "scandir", deleting)
+        with captured() as events:
+            page.refresh(clock.seconds())
+        assert named(events, "page-failed") == []
+        assert page.get(b"index.html") is not None
+        assert page.get(gone.encode()) is None
 
     def test_a_file_is_no_folder(self, folder: Path) -> None:
         """Not even the index."""
@@ -264,6 +294,7 @@ class TestUrls:
             client._clock.advance(0)
             assert client.get(f"{path}?presence=count", **HTML).json["clients"] == 1
             assert client.get(f"{path}?x&presence", **HTML).json["clients"] == 1
+            assert client.get(f"{path}?{'x&' * 200}", **HTML).status == 400
             assert client.do("OPTIONS", path).status == 204
             upgrading = WebClient(factory)
             upgrading.ask("GET", path, **UPGRADE, **HTML)
@@ -423,6 +454,11 @@ class TestOwn:
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
             assert headers["cross-origin-resource-policy"] == "same-origin"
+
+    def test_an_installation_without_it_is_said_to_be_broken(self, tmp_path: Path) -> None:
+        """By what Python says of what cannot be imported, with the folder."""
+        with pytest.raises(ImportError, match=r"installed again: .*: has no index\.html; must be"):
+            load_hall(tmp_path)
 
     def test_nothing_in_it_is_inline(self) -> None:
         """Or its own policy would not let it run."""

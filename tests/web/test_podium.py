@@ -33,6 +33,8 @@ def numbers(factory: OrchestraFactory, **headers: str) -> Any:
     assert answer.status == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert answer.headers["x-content-type-options"] == "nosniff"
     return answer.json
 
 
@@ -201,8 +203,29 @@ def test_a_trusted_proxy_may_tell_of_this_machine(serve: Serve) -> None:
     factory = serve(trusted_proxies=["127.0.0.1"])
     for told, status in {"127.0.0.1": 200, "203.0.113.9": 403, "unknown": 403}.items():
         assert ask_from(factory, "127.0.0.1", "localhost", X_Forwarded_For=told).status == status
+        headers = {"X_Forwarded_For": "127.0.0.1", "X_Real_IP": told}
+        assert ask_from(factory, "127.0.0.1", "localhost", **headers).status == status
     answer = ask_from(factory, "127.0.0.1", "localhost", Forwarded='for="')
     assert (answer.status, "Forwarded" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403), ("?", 403)],
+)
+def test_a_page_of_another_origin_may_not_ask_without_saying_its_own(
+    serve: Serve, site: str, status: int
+) -> None:
+    """As for an image or a script, which send no origin. A key does not let it in, either."""
+    for factory, headers in (
+        (serve(), {}),
+        (serve(origins=["*"]), {"Origin": "http://evil.example"}),
+        (serve(api_keys=ApiKeys([KEY])), {"X_API_Key": KEY}),
+    ):
+        answer = ask_from(factory, "127.0.0.1", "localhost", Sec_Fetch_Site=site, **headers)
+        assert answer.status == status
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "www-authenticate" not in answer.headers
 
 
 @pytest.mark.parametrize("headers", [{"X_API_Key": KEY}, {"Authorization": f"ApiKey {KEY}"}])
