@@ -37,7 +37,8 @@ export class Ensemble {
 
   /**
    * A note of somebody else begins or ends.
-   * @param {string} from whose it is.
+   *
+   * @param {string} from - whose it is
    * @param {Played} played
    */
   hear(from, { kind, note, instrument, at, loud }) {
@@ -56,6 +57,7 @@ export class Ensemble {
 
   /**
    * Somebody plays who knows nothing but the names of notes.
+   *
    * @param {string} from
    * @param {{instrument: string, note: string}} sound
    */
@@ -68,9 +70,10 @@ export class Ensemble {
 
   /**
    * A note begins to be seen.
+   *
    * @param {string} from
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   begin(from, note, at) {
     this.#parts.seats.on(from, note);
@@ -79,9 +82,10 @@ export class Ensemble {
 
   /**
    * It is seen no longer.
+   *
    * @param {string} from
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   end(from, note, at) {
     this.#parts.seats.off(from, note);
@@ -90,6 +94,7 @@ export class Ensemble {
 
   /**
    * Somebody has left: whatever they played ends.
+   *
    * @param {string} from
    */
   leave(from) {
@@ -99,7 +104,7 @@ export class Ensemble {
 
   /**
    * @param {string} from
-   * @returns {boolean} whether one more note may be played in this second.
+   * @returns {boolean} whether one more note may be played in this second
    */
   #hasRoom(from) {
     const now = this.#parts.now();
@@ -119,7 +124,7 @@ export class Ensemble {
    * @param {string} from
    * @param {string} instrument
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    * @param {number} loud
    */
   #play(from, instrument, note, at, loud) {
@@ -131,7 +136,7 @@ export class Ensemble {
    * @param {string} from
    * @param {string} instrument
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   #stop(from, instrument, note, at) {
     this.#parts.sound.off(from, instrument, note, at);
@@ -139,7 +144,7 @@ export class Ensemble {
   }
 
   /**
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    * @param {() => void} callback
    */
   #then(at, callback) {

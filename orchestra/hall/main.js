@@ -125,6 +125,7 @@ let isNew = true;
 
 /**
  * The page is in the channel, for the first time or again.
+ *
  * @param {{recovered: boolean, wasRecovering: boolean, missed: number}} how
  */
 async function onsubscribed({ recovered, wasRecovering, missed }) {
@@ -146,6 +147,7 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
 
 /**
  * What somebody is told who comes back.
+ *
  * @param {boolean} recovered
  * @param {number} missed
  * @returns {string}
@@ -206,7 +208,7 @@ function onpublication({ data, info, offset, recovered }) {
 
 /**
  * @param {Message} message
- * @param {Info | null} info who has sent it.
+ * @param {Info | null} info - who has sent it
  * @param {boolean} isPast
  */
 function understand(message, info, isPast) {
@@ -233,7 +235,7 @@ function understand(message, info, isPast) {
 
 /**
  * @param {string} text
- * @returns {Promise<boolean>} whether others have heard it.
+ * @returns {Promise<boolean>} whether others have heard it
  */
 async function say(text) {
   try {
@@ -269,6 +271,7 @@ function onleave(info) {
 
 /**
  * Somebody has said who they are.
+ *
  * @param {Info} info
  * @param {Seat} seat
  * @param {boolean} isPast
@@ -285,7 +288,8 @@ function seated(info, { name, instrument, tempo, ask }, isPast) {
 
 /**
  * Say who is here.
- * @param {boolean} ask whether the others are to say it as well.
+ *
+ * @param {boolean} ask - whether the others are to say it as well
  */
 function introduce(ask) {
   clearTimeout(answering);

@@ -12,6 +12,7 @@ const COLOURS = 8;
 
 /**
  * In which of the eight colours somebody is shown, the same in all pages.
+ *
  * @param {string} client
  * @returns {number}
  */
@@ -23,6 +24,7 @@ export function colourOf(client) {
 
 /**
  * The name that an application has given to somebody, if any.
+ *
  * @param {Info | null} info
  * @returns {string}
  */
@@ -35,13 +37,22 @@ function givenName(info) {
 export class Musicians {
   /** @type {Map<string, Musician>} */
   here = new Map();
-  /** Whoever has said a name, also those who have left. @type {Map<string, Musician>} */
+  /**
+   * Whoever has said a name, also those who have left.
+   *
+   * @type {Map<string, Musician>}
+   */
   #known = new Map();
-  /** All ids that this page has had. @type {Set<string>} */
+  /**
+   * All ids that this page has had.
+   *
+   * @type {Set<string>}
+   */
   #mine = new Set();
 
   /**
    * These are there, and nobody else.
+   *
    * @param {Iterable<Info>} infos
    */
   set(infos) {
@@ -51,6 +62,7 @@ export class Musicians {
 
   /**
    * This page has another id from now on.
+   *
    * @param {string} client
    */
   becomes(client) {
@@ -67,6 +79,7 @@ export class Musicians {
 
   /**
    * Somebody has come.
+   *
    * @param {Info} info
    * @returns {Musician}
    */
@@ -78,6 +91,7 @@ export class Musicians {
 
   /**
    * Somebody has left.
+   *
    * @param {Info} info
    * @returns {Musician}
    */
@@ -89,10 +103,11 @@ export class Musicians {
 
   /**
    * Somebody has said who they are.
+   *
    * @param {Info} info
    * @param {string} name
    * @param {string} instrument
-   * @returns {boolean} whether that is new.
+   * @returns {boolean} whether that is new
    */
   introduce(info, name, instrument) {
     const before = this.#known.get(info.client);
@@ -110,6 +125,7 @@ export class Musicians {
 
   /**
    * Whether somebody has said a name.
+   *
    * @param {string | undefined} client
    * @returns {boolean}
    */
@@ -119,6 +135,7 @@ export class Musicians {
 
   /**
    * Who somebody is, or was.
+   *
    * @param {Info | null} info
    * @returns {Musician}
    */

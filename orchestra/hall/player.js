@@ -17,7 +17,11 @@ const ME = "me";
 
 export class Player {
   instrument = "piano";
-  /** With what each note is played that has not ended. @type {Map<string, string>} */
+  /**
+   * With what each note is played that has not ended.
+   *
+   * @type {Map<string, string>}
+   */
   #playing = new Map();
 
   /**
@@ -30,8 +34,9 @@ export class Player {
 
   /**
    * Begin a note.
+   *
    * @param {string} note
-   * @param {number} loud 0 to 1.
+   * @param {number} loud - 0 to 1
    */
   on(note, loud) {
     const { sound, now, onplay } = this.parts;
@@ -44,6 +49,7 @@ export class Player {
 
   /**
    * End it.
+   *
    * @param {string} note
    */
   off(note) {
@@ -60,7 +66,8 @@ export class Player {
 
   /**
    * When it sounds elsewhere, in milliseconds of the server's time.
-   * @param {number} at local milliseconds.
+   *
+   * @param {number} at - local milliseconds
    * @returns {number}
    */
   #elsewhere(at) {
