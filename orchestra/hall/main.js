@@ -162,20 +162,13 @@ function welcome(recovered, missed) {
 /** @param {{delay: number}} event */
 function oncut({ delay }) {
   status.cut(delay);
-  silence();
+  ensemble.silence(musicians.here.keys());
 }
 
 /** @param {{code: number, reason: string}} event */
 function onrefused({ code, reason }) {
   status.refused(reason, WANTS_TOKEN.includes(code));
-  silence();
-}
-
-/** Whatever others were playing is not heard any more, and its end would not be either. */
-function silence() {
-  seats.dark();
-  score.end(now());
-  for (const other of musicians.here.keys()) sound.silence(other);
+  ensemble.silence(musicians.here.keys());
 }
 
 /** The offset of the first message that came by itself; what is before that is the past. */
