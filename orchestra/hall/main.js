@@ -1,7 +1,7 @@
 /** The concert hall: brings its parts together. */
 
 import * as address from "./address.js";
-import { CallError, Client } from "./client.js";
+import { Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { keep, known, tokenOf } from "./credentials.js";
@@ -103,10 +103,12 @@ const player = new Player({
     if (isOn) ensemble.begin(me, note, now());
     else ensemble.end(me, note, now());
   },
-  onalone(error) {
-    // Where the line is cut the page says so already.
-    if (error instanceof CallError && error.code === NOT_ALLOWED)
-      status.say("You may only listen in this hall: what you play is heard by you alone.");
+  onalone({ code, message }) {
+    status.say(
+      code === NOT_ALLOWED
+        ? "You may only listen in this hall: what you play is heard by you alone."
+        : `Not all that you play is heard by the others: ${message}.`,
+    );
   },
 });
 

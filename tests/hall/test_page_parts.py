@@ -102,3 +102,58 @@ def test_who_has_left_does_not_begin(hall: Page, end: str) -> None:
     found = run(hall, STAGE + body)
     assert found[0] == "on"
     assert set(found[1:]) == {"silence"}
+
+
+# What is played here
+
+DESK = """
+const {Player} = await import('/hall/x/player.js');
+const {CallError} = await import('/hall/x/line.js');
+const published = [], alone = [];
+const answers = given.map(one => one && new CallError(one[0], one[1], one[2]));
+const client = {async publish(message) {
+  published.push([Object.keys(message)[0], time.now - 1e6]);
+  const error = answers.shift();
+  if (error) throw error;
+}};
+const player = new Player({
+  client, now, sound: noting('sound', 'on', 'off'), clock: {toServer: at => at},
+  onplay() {}, onalone: error => alone.push(error.message),
+});
+"""
+MANY = [111, "too many requests", True]
+NOT_ALLOWED = [103, "permission denied", False]
+NO_LINE = [0, "not connected", True]
+
+
+def test_an_end_that_was_refused_is_said_again(hall: Page) -> None:
+    """Each half a second, until it is taken, and a few times at the most."""
+    body = "player.on('C4', 1); player.off('C4'); await pass(10000); return [published, alone]"
+    published, alone = run(hall, DESK + body, [None, MANY, MANY])
+    assert published == [["on", 0], ["off", 0], ["off", 500], ["off", 1000]]
+    assert alone == ["too many requests"] * 2
+    published, _ = run(hall, DESK + body, [None, *[MANY] * 50])
+    assert published == [["on", 0], *(["off", at] for at in range(0, 2500, 500))]
+
+
+@pytest.mark.parametrize("error", [NOT_ALLOWED, NO_LINE], ids=str)
+def test_an_end_that_will_not_be_taken_is_said_once(hall: Page, error: list[Any]) -> None:
+    """Who may not play is told so; where there is no line, the page says that already."""
+    body = "player.on('C4', 1); player.off('C4'); await pass(9000); return [published, alone]"
+    published, alone = run(hall, DESK + body, [error, error])
+    assert published == [["on", 0], ["off", 0]]
+    assert alone == ([error[1]] * 2 if error[0] else [])
+
+
+def test_a_begin_is_not_said_again(hall: Page) -> None:
+    """It would be out of time. But it is told that nobody hears it."""
+    body = "player.on('C4', 1); await pass(9000); return [published, alone]"
+    assert run(hall, DESK + body, [MANY]) == [[["on", 0]], ["too many requests"]]
+
+
+def test_a_note_that_has_begun_anew_is_not_ended(hall: Page) -> None:
+    """The end of the former is not said again."""
+    body = """player.on('C4', 1); player.off('C4'); await pass(200); player.on('C4', 1);
+    await pass(9000); return published"""
+    published = run(hall, DESK + body, [None, MANY])
+    assert published == [["on", 0], ["off", 0], ["on", 200]]
