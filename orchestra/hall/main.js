@@ -8,6 +8,7 @@ import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Ensemble } from "./ensemble.js";
+import { CallError, NO_LINE } from "./line.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
@@ -119,7 +120,7 @@ const desk = new Desk(player, sound, () => introduce(false));
 /** @param {{client: string}} event */
 function onopen({ client }) {
   me = client;
-  musicians.becomes(client);
+  musicians.addOwnId(client);
   void timekeeper.begin();
 }
 
@@ -137,11 +138,13 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
     isNew = false;
     await remember();
   }
+  musicians.ask();
   try {
     musicians.set((await client.presence()).values());
-  } catch {
+  } catch (error) {
+    if (error instanceof CallError && error.code === NO_LINE) return;
     // Not everybody may know who is there.
-    musicians.join({ client: me });
+    musicians.set([{ client: me }]);
   }
   seats.show(musicians.here);
   introduce(true);
@@ -234,7 +237,7 @@ function understand(message, info, isPast) {
  */
 async function say(text) {
   try {
-    await client.publish(text);
+    await client.publish(messages.text(text));
     return true;
   } catch {
     status.say("That could not be said: there is no line to the conductor, or you may only listen.");

@@ -157,3 +157,52 @@ def test_a_note_that_has_begun_anew_is_not_ended(hall: Page) -> None:
     await pass(9000); return published"""
     published = run(hall, DESK + body, [None, MANY])
     assert published == [["on", 0], ["off", 0], ["on", 200]]
+
+
+# Who is there
+
+HERE = """
+const {Musicians} = await import('/hall/x/musicians.js');
+const musicians = new Musicians();
+const here = () => [...musicians.here.values()].map(one => one.isMe ? 'me' : one.client);
+"""
+
+
+def test_who_moves_while_it_is_asked_who_is_there(hall: Page) -> None:
+    """The answer may be read late: then they come or leave after it."""
+    body = """for (const client of ['old', 'gone']) musicians.join({client});
+    musicians.ask();
+    musicians.join({client: 'new'}); musicians.leave({client: 'left'});
+    musicians.join({client: 'back'}); musicians.leave({client: 'back'});
+    musicians.join({client: 'back'});
+    musicians.set(['old', 'left', 'other'].map(client => ({client})));
+    const first = here(); musicians.set([{client: 'old'}]);
+    return [first, here()]"""
+    assert run(hall, HERE + body) == [["old", "other", "new", "back"], ["old"]]
+
+
+def test_where_nobody_may_know_who_is_there_one_is_there_once(hall: Page) -> None:
+    """After each cut under another id."""
+    body = """for (const client of ['a', 'b', 'c']) {
+      musicians.addOwnId(client); musicians.ask(); musicians.set([{client}]);
+    }
+    return here()"""
+    assert run(hall, HERE + body) == ["me"]
+
+
+def test_names_that_are_given_are_cleaned(hall: Page) -> None:
+    """Those of the application as those of seats; who has none is a plain line."""
+    body = """const named = given.map(info => musicians.who({client: 'x', ...info}).name);
+    musicians.introduce({client: 'y'}, '', 'flute');
+    return [...named, musicians.who({client: 'y'}).name]"""
+    infos: list[dict[str, object]] = [
+        {"conn_info": {"name": "\u202e Ann\n"}, "user": "x"},
+        {"conn_info": {"name": "n" * 30}},
+        {"conn_info": {"name": "\u2066"}, "user": " ben "},
+        {"conn_info": {"name": 7}},
+        {"conn_info": "Ann"},
+        {"conn_info": None, "user": ""},
+        {},
+    ]
+    expected = ["Ann", "n" * 23 + "…", "ben", *["plain line"] * 4, "plain line"]
+    assert run(hall, HERE + body, infos) == expected
