@@ -1,7 +1,7 @@
 /** What the page's own URL says, and where else the server is found. */
 
 /** The channel of the server's root. */
-export const MAIN = "main";
+const MAIN = "main";
 
 /** Where the page is, wherever the server is mounted. */
 const base = new URL(".", location.href);
@@ -19,13 +19,16 @@ export function socketUrl(path) {
 }
 
 /**
- * The path of a channel, from where the page is.
+ * The path of a channel, from where the page is: that of no other channel, and on no other host.
  *
  * @param {string} channel
  * @returns {string}
  */
 export function pathOf(channel) {
-  return channel === MAIN ? "" : channel.split("/").map(encodeURIComponent).join("/");
+  if (channel === MAIN) return "";
+  const parts = channel.split("/");
+  const isPath = parts.every((part) => !["", ".", ".."].includes(part));
+  return parts.map(encodeURIComponent).join(isPath ? "/" : "%2F");
 }
 
 /**

@@ -33,6 +33,8 @@ const pageTime = (seconds) => seconds - performance.timeOrigin / 1000;
  * what it costs, whatever it is asked for.
  */
 export class Sound {
+  /** Called when it is on or off, also where the browser or a telephone call has stopped it. */
+  onchange = () => {};
   /** @type {BaseAudioContext | null} */
   #context = null;
   /**
@@ -76,6 +78,7 @@ export class Sound {
       const session = /** @type {{audioSession?: {type: string}}} */ (navigator).audioSession;
       if (session) session.type = "playback";
       const context = new AudioContext({ latencyHint: "interactive" });
+      context.onstatechange = () => this.onchange();
       this.#build(context);
       void prepare(context);
     }

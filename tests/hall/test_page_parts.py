@@ -267,3 +267,54 @@ def test_many_who_come_or_leave_are_summed_up(hall: Page) -> None:
         [2000, "One more musician has left."],
         [4500, "Ann"],
     ]
+
+
+# Where it is, and what time
+
+WHERE = """history.replaceState(null, '', given);
+const address = await import('/hall/x/address.js');
+return [address.channel(), address.urlOf(address.channel())]"""
+
+
+@pytest.mark.parametrize(
+    ("url", "channel", "path"),
+    [
+        ("/?token=secret", "main", ""),
+        ("/?token=secret#strings", "strings", "strings"),
+        ("/#a%2Fb%3Fc", "a/b?c", "a/b%3Fc"),
+        ("/#//evil.example/x", "//evil.example/x", "%2F%2Fevil.example%2Fx"),
+        ("/#https://evil.example/", "https://evil.example/", "https%3A%2F%2Fevil.example%2F"),
+        ("/#%5C%5Cevil.example", "\\\\evil.example", "%5C%5Cevil.example"),
+        ("/#../x", "../x", "..%2Fx"),
+        ("/#javascript:alert(1)", "javascript:alert(1)", "javascript%3Aalert(1)"),
+    ],
+)
+def test_the_url_of_a_channel(hall: Page, url: str, channel: str, path: str) -> None:
+    """It is on this host, decodes to the channel, and has nothing of the page's query."""
+    assert hall.evaluate(f"async given => {{ {WHERE} }}", url) == [
+        channel,
+        f"http://localhost/{path}",
+    ]
+
+
+def test_the_time_is_asked_for_as_long_as_there_is_a_line(hall: Page) -> None:
+    """After an answer that fails or is none, too."""
+    body = """const {Timekeeper} = await import('/hall/x/timekeeper.js');
+    const {CallError} = await import('/hall/x/line.js');
+    const times = [null, {time: 'now'}, {}, {time: 5}, {time: 1 / 0}, new CallError(100, 'x'),
+      {time: 6}, {time: 7}, new CallError(0, 'cut'), {time: 8}];
+    const client = {async rpc() {
+      said.push(time.now - 1e6);
+      const answer = times.shift();
+      if (answer instanceof Error) throw answer;
+      return answer;
+    }};
+    const added = [], clock = {add: (sent, server) => added.push(server), error: 3};
+    const known = [];
+    const keeper = new Timekeeper({client, clock, now, onknown: error => known.push(error)});
+    void keeper.begin(); await pass(60000);
+    return [said, added, known]"""
+    asked, added, known = run(hall, body)
+    assert asked == [0, 100, 200, 300, 400, 500, 600, 10_600, 20_600]
+    assert added == [5, 6, 7]
+    assert known == [3, 3, 3]
