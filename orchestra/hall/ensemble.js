@@ -17,7 +17,7 @@ const EARLY = 2000;
 /** How long a note is that a plain line plays, in milliseconds. */
 const PLAIN = 500;
 
-/** How long a note is at least, in milliseconds: clocks that were set may say that it ends before. */
+/** How long a note is at least, in milliseconds: a clock may be set before its end is told. */
 const SHORTEST = 60;
 
 /** How many notes of one seat, and of all, are played in a second. Nobody could hear more. */
@@ -38,7 +38,8 @@ export class Ensemble {
   #since = 0;
 
   /**
-   * @param {{sound: Sound, seats: Seats, score: Score, clock: ServerClock, now: () => number}} parts
+   * @param {{sound: Sound, seats: Seats, score: Score, clock: ServerClock,
+   *   now: () => number}} parts
    */
   constructor(parts) {
     this.#parts = parts;
@@ -56,10 +57,10 @@ export class Ensemble {
     if (kind === "off") {
       this.#stop(from, instrument, note, local); // which is never too late
     } else if (this.#hasRoom(from)) {
-      const isLate = now() - local > LATE;
-      if (!isLate) this.#play(from, instrument, note, local, loud);
       // To be seen, since it was missed; too late to be heard.
-      else this.#begins(from, note, local, () => score.on(from, note, local));
+      const isLate = now() - local > LATE;
+      if (isLate) this.#begins(from, note, local, () => score.on(from, note, local));
+      else this.#play(from, instrument, note, local, loud);
     }
   }
 

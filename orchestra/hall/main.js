@@ -33,7 +33,7 @@ import { Timekeeper } from "./timekeeper.js";
 /** How many messages of the past a page looks at that is new. */
 const PAST = 200;
 
-/** How long somebody may take to say who they are before they are a plain line, in milliseconds. */
+/** How many milliseconds somebody may take to say who they are before they are a plain line. */
 const SHY = 1000;
 
 /** How many there may be for each to answer somebody who asks who they are. */
@@ -163,10 +163,13 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
  * @returns {string}
  */
 function welcome(recovered, missed) {
-  if (!recovered)
-    return "Back in the hall. What was played meanwhile cannot be recovered: you were away for too long, or the server was started anew.";
-  if (!missed) return "Back in the hall. Nothing was missed.";
-  return `Back in the hall. What was missed is here now: ${missed} message${missed === 1 ? "" : "s"}.`;
+  const back = "Back in the hall.";
+  if (!recovered) {
+    const why = "you were away for too long, or the server was started anew";
+    return `${back} What was played meanwhile cannot be recovered: ${why}.`;
+  }
+  if (!missed) return `${back} Nothing was missed.`;
+  return `${back} What was missed is here now: ${missed} message${missed === 1 ? "" : "s"}.`;
 }
 
 /** @param {{delay: number}} event */
@@ -196,7 +199,8 @@ async function remember() {
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
     const message = read(data);
-    if (message && message.kind !== "on" && message.kind !== "off") understand(message, info, true);
+    if (!message || message.kind === "on" || message.kind === "off") continue;
+    understand(message, info, true);
   }
 }
 
@@ -254,7 +258,8 @@ async function say(text) {
     await client.publish(messages.text(text));
     return true;
   } catch {
-    status.say("That could not be said: there is no line to the conductor, or you may only listen.");
+    const why = "there is no line to the conductor, or you may only listen";
+    status.say(`That could not be said: ${why}.`);
     return false;
   }
 }
@@ -266,8 +271,9 @@ function onjoin(info) {
   musicians.join(info);
   seats.show(musicians.here);
   setTimeout(() => {
-    if (musicians.here.has(info.client) && !musicians.isKnown(info.client))
+    if (musicians.here.has(info.client) && !musicians.isKnown(info.client)) {
       door.come(`A new musician has joined the orchestra (${musicians.who(info).name}).`);
+    }
   }, SHY);
 }
 

@@ -1,8 +1,8 @@
 /**
  * What pages say to each other in the channel.
  *
- * Anybody may publish anything there, so what is heard is believed only if it is what it should be,
- * and text is cut and cleaned. It stays untrusted all the same: no part of it is HTML.
+ * Anybody may publish anything there, so what is heard is believed only if it is what it should
+ * be, and text is cut and cleaned. It stays untrusted all the same: no part of it is HTML.
  */
 
 import { DRUMS, INSTRUMENTS, LOUD, noteName, parseNote } from "./notes.js";
@@ -43,8 +43,8 @@ const AHEAD = 60_000;
  */
 
 /**
- * @typedef {Played | Seat | {kind: "tempo", tempo: Tempo} | {kind: "text" | "other", text: string}}
- *   Message
+ * @typedef {Played | Seat | {kind: "tempo", tempo: Tempo}
+ *   | {kind: "text" | "other", text: string}} Message
  */
 
 /**

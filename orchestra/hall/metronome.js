@@ -3,7 +3,9 @@
 import { beatsBetween, newer, takesOver } from "./tempo.js";
 
 /** @typedef {import("./tempo.js").Tempo} Tempo */
-/** @typedef {{at: number, index: number, takeBack: (() => void) | null, timer: number}} Scheduled */
+/**
+ * @typedef {{at: number, index: number, takeBack: (() => void) | null, timer: number}} Scheduled
+ */
 
 /** How often it looks ahead, in milliseconds. */
 const EVERY = 25;

@@ -95,7 +95,8 @@ export class Seats {
     const place = make("span", "place");
     place.append(icon(instrument ?? "line"));
     const who = make("span", "who", isMe ? "you" : name);
-    const unseen = make("span", "unseen", isMe ? `: ${text}` : instrument ? `, ${instrument}` : "");
+    const what = instrument ? `, ${instrument}` : "";
+    const unseen = make("span", "unseen", isMe ? `: ${text}` : what);
     const note = make("span", "note");
     note.setAttribute("aria-hidden", "true");
     item.replaceChildren(place, who, unseen, note);

@@ -17,6 +17,7 @@ const TOO_FAR = 10;
 const TOO_LATE = 0.05;
 /** How far from the middle a seat is at most, of 1. */
 const WIDTH = 0.4;
+/** How loud the hall's echo is. */
 const ECHO = 0.9;
 /** How loud a note is on the stage: many have to fit below the limiter. */
 const NOTE = 0.4;
@@ -29,8 +30,8 @@ const JUMP = 0.05;
 const pageTime = (seconds) => seconds - performance.timeOrigin / 1000;
 
 /**
- * The sound of a hall with all who play in it. It decides nothing of what is to be played; it bounds
- * what it costs, whatever it is asked for.
+ * The sound of a hall with all who play in it. It decides nothing of what is to be played; it
+ * bounds what it costs, whatever it is asked for.
  */
 export class Sound {
   /** Called when it is on or off, also where the browser or a telephone call has stopped it. */

@@ -79,8 +79,8 @@ function nextBeat(tempo, now) {
 }
 
 /**
- * Another tempo, which takes over with the next beat of the present one: that beat is when it would
- * have been, and the same one of the bar.
+ * Another tempo, which takes over with the next beat of the present one: that beat is when it
+ * would have been, and the same one of the bar.
  *
  * @param {Tempo} tempo - the present one
  * @param {number} bpm - beats a minute, which are brought within 30 to 240
@@ -95,8 +95,8 @@ export function changed(tempo, bpm, now) {
 }
 
 /**
- * From when on a tempo holds that follows upon another: it has a beat in common with the former, if
- * it was changed in phase.
+ * From when on a tempo holds that follows upon another: it has a beat in common with the former,
+ * if it was changed in phase.
  *
  * @param {Tempo | null} before - the former
  * @param {Tempo} tempo

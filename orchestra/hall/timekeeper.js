@@ -21,8 +21,8 @@ export class Timekeeper {
 
   /**
    * @param {{client: Client, clock: ServerClock, now: () => number,
-   *   onknown: (error: number) => void}} parts - onknown: by how many milliseconds the clock may be
-   *   wrong
+   *   onknown: (error: number) => void}} parts - onknown: the clock may be wrong by so many
+   *   milliseconds
    */
   constructor(parts) {
     this.#parts = parts;

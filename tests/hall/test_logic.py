@@ -198,7 +198,7 @@ def test_what_is_sent_is_a_tempo_or_none(hall: Page) -> None:
 
 
 def test_nobody_decides_for_all_the_future(hall: Page) -> None:
-    """What says that it is set more than five seconds ahead is no tempo, where the time is told."""
+    """What is set more than five seconds ahead is no tempo, where the time is told."""
     body = (
         "return given.map(set => module.validTempo({bpm: 96, beat: 0, playing: true, set}, 1e6))"
     )

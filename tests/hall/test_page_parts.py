@@ -213,7 +213,8 @@ def test_names_that_are_given_are_cleaned(hall: Page) -> None:
 HOUSE = """
 document.body.innerHTML = `<div id=log style="height: 100px; overflow: auto"></div>
   <form id=say-form><input id=say></form>
-  <span id=count></span><div id=stage style="width: 900px; height: 300px"><ol id=seats></ol></div>`;
+  <span id=count></span><div id=stage style="width: 900px; height: 300px"><ol id=seats></ol>
+  </div>`;
 const log = document.getElementById('log');
 const lines = () => [...log.children].map(line => line.textContent);
 """
@@ -318,3 +319,28 @@ def test_the_time_is_asked_for_as_long_as_there_is_a_line(hall: Page) -> None:
     assert asked == [0, 100, 200, 300, 400, 500, 600, 10_600, 20_600]
     assert added == [5, 6, 7]
     assert known == [3, 3, 3]
+
+
+# What index.html has to say as well
+
+LIMITS = """
+const html = await (await fetch('/hall/x/index.html')).text();
+const page = new DOMParser().parseFromString(html, 'text/html');
+const all = {};
+for (const field of page.querySelectorAll('input')) {
+  const {maxLength, min, max} = field;
+  if (field.name === 'instrument') (all.instruments ??= []).push(field.value);
+  else all[field.id] = field.type === 'range' ? [Number(min), Number(max)] : maxLength;
+}
+const {LONGEST_NAME, LONGEST_TEXT} = await import('/hall/x/messages.js');
+const {SLOWEST, FASTEST} = await import('/hall/x/tempo.js');
+const {INSTRUMENTS} = await import('/hall/x/notes.js');
+return [all, {instruments: INSTRUMENTS, name: LONGEST_NAME, say: LONGEST_TEXT,
+  tempo: [SLOWEST, FASTEST], volume: [0, 100]}]
+"""
+
+
+def test_fields_have_the_limits_that_the_modules_have(hall: Page) -> None:
+    """How long a name and a text may be, how fast the tempo, and which instruments there are."""
+    fields, limits = run(hall, LIMITS)
+    assert {name: fields[name] for name in limits} == limits
