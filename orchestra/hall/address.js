@@ -1,14 +1,15 @@
 /** What the page's own URL says, and where else the server is found. */
 
 /** The channel of the server's root. */
-export const MAIN = "main";
+const MAIN = "main";
 
 /** Where the page is, wherever the server is mounted. */
 const base = new URL(".", location.href);
 
 /**
  * The URL of a WebSocket.
- * @param {string} path from where the page is.
+ *
+ * @param {string} path - from where the page is
  * @returns {string}
  */
 export function socketUrl(path) {
@@ -18,16 +19,21 @@ export function socketUrl(path) {
 }
 
 /**
- * The path of a channel, from where the page is.
+ * The path of a channel, from where the page is: that of no other channel, and on no other host.
+ *
  * @param {string} channel
  * @returns {string}
  */
 export function pathOf(channel) {
-  return channel === MAIN ? "" : channel.split("/").map(encodeURIComponent).join("/");
+  if (channel === MAIN) return "";
+  const parts = channel.split("/");
+  const isPath = parts.every((part) => !["", ".", ".."].includes(part));
+  return parts.map(encodeURIComponent).join(isPath ? "/" : "%2F");
 }
 
 /**
  * The URL of a channel, for whoever speaks HTTP.
+ *
  * @param {string} channel
  * @returns {string}
  */
@@ -37,6 +43,7 @@ export function urlOf(channel) {
 
 /**
  * The channel that the fragment names.
+ *
  * @returns {string}
  */
 export function channel() {
@@ -50,6 +57,7 @@ export function channel() {
 
 /**
  * Go to the hall of another channel.
+ *
  * @param {string} channel
  */
 export function goTo(channel) {

@@ -8,6 +8,12 @@ import { changed, started, stopped, tapped } from "./tempo.js";
 /** How long the slider may move before others are told, in milliseconds. */
 const PATIENCE = 120;
 
+/** By how many beats a minute the buttons make it slower or faster. */
+const STEP = 4;
+
+/** How many taps count. */
+const TAPS = 8;
+
 /** How long a beat is seen, in milliseconds. */
 const FLASH = 110;
 
@@ -26,18 +32,21 @@ export class Conductor {
   /** @type {number[]} */
   #taps = [];
 
-  /** What everybody follows. @type {Tempo} */
+  /**
+   * What everybody follows.
+   *
+   * @type {Tempo}
+   */
   tempo = { bpm: 96, beat: 0, playing: false, set: 0 };
 
   /**
-   * @param {() => number} now milliseconds of the server's time.
-   * @param {(tempo: Tempo) => void} onset somebody here has set another tempo.
+   * @param {() => number} now - milliseconds of the server's time
+   * @param {(tempo: Tempo) => void} onset - somebody here has set another tempo
    */
   constructor(now, onset) {
-    const set = (/** @type {number} */ bpm) =>
-      onset(changed(this.tempo, bpm, now()));
-    byId("slower", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm - 4));
-    byId("faster", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm + 4));
+    const set = (/** @type {number} */ bpm) => onset(changed(this.tempo, bpm, now()));
+    byId("slower", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm - STEP));
+    byId("faster", HTMLButtonElement).addEventListener("click", () => set(this.tempo.bpm + STEP));
     this.#slider.addEventListener("input", () => {
       this.#bpm.value = this.#slider.value;
       clearTimeout(this.#timer);
@@ -52,7 +61,7 @@ export class Conductor {
     });
     byId("tap", HTMLButtonElement).addEventListener("click", () => {
       const at = now();
-      this.#taps = [...this.#taps.filter((tap) => at - tap < LAST_TAP), at].slice(-8);
+      this.#taps = [...this.#taps.filter((tap) => at - tap < LAST_TAP), at].slice(-TAPS);
       const bpm = tapped(this.#taps);
       if (bpm !== null) onset({ ...started(at, bpm, this.tempo), beat: at });
     });
@@ -60,8 +69,9 @@ export class Conductor {
 
   /**
    * Show a tempo.
+   *
    * @param {Tempo} tempo
-   * @param {string} [by] who has set it.
+   * @param {string} [by] - who has set it
    */
   show(tempo, by) {
     this.tempo = tempo;
@@ -75,7 +85,8 @@ export class Conductor {
 
   /**
    * A beat, for the eye.
-   * @param {number} index in its bar, from 0.
+   *
+   * @param {number} index - in its bar, from 0
    */
   beat(index) {
     for (const [each, lamp] of this.#lamps.entries()) lamp.classList.toggle("now", each === index);

@@ -16,9 +16,9 @@ export class Desk {
   #shifts = [byId("lower", HTMLButtonElement), byId("higher", HTMLButtonElement)];
 
   /**
-   * @param {Player} player is played.
+   * @param {Player} player - is played
    * @param {Sound} sound
-   * @param {() => void} onchange somebody has another name or instrument.
+   * @param {() => void} onchange - somebody has another name or instrument
    */
   constructor(player, sound, onchange) {
     this.#player = player;
@@ -26,8 +26,9 @@ export class Desk {
       on: (note, loud) => player.on(note, loud),
       off: (note) => player.off(note),
     });
-    for (const [index, shift] of this.#shifts.entries())
+    for (const [index, shift] of this.#shifts.entries()) {
       shift.addEventListener("click", () => this.#keyboard.shift(index ? 1 : -1));
+    }
     const change = () => {
       settings.save(this.mine);
       onchange();
@@ -35,7 +36,8 @@ export class Desk {
     this.#instrument(change);
     this.#name(change);
     this.#volume(sound);
-    byId("seat-form", HTMLFormElement).addEventListener("submit", (event) => event.preventDefault());
+    const form = byId("seat-form", HTMLFormElement);
+    form.addEventListener("submit", (event) => event.preventDefault());
   }
 
   /** @param {() => void} change */

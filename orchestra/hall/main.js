@@ -1,13 +1,15 @@
 /** The concert hall: brings its parts together. */
 
 import * as address from "./address.js";
-import { CallError, Client } from "./client.js";
+import { Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
+import { Door } from "./door.js";
 import { Ensemble } from "./ensemble.js";
+import { CallError, NO_LINE } from "./line.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
@@ -31,7 +33,7 @@ import { Timekeeper } from "./timekeeper.js";
 /** How many messages of the past a page looks at that is new. */
 const PAST = 200;
 
-/** How long somebody may take to say who they are before they are a plain line, in milliseconds. */
+/** How many milliseconds somebody may take to say who they are before they are a plain line. */
 const SHY = 1000;
 
 /** How many there may be for each to answer somebody who asks who they are. */
@@ -40,6 +42,9 @@ const MANY = 50;
 /** Within how long they answer, and how long it is to the next answer, in milliseconds. */
 const ANSWER = 1000;
 const REST = 5000;
+
+/** How much longer that is for each who is there, as all of them hear it. */
+const REST_EACH = 100;
 
 /** The protocol's codes of what one may not do, and those of them that a token would change. */
 const NOT_ALLOWED = 103;
@@ -55,6 +60,7 @@ const seats = new Seats();
 const score = new Score(byId("score", HTMLCanvasElement), now);
 const ensemble = new Ensemble({ sound, seats, score, clock, now });
 const programme = new Programme(say);
+const door = new Door((text) => programme.tell(text));
 const conductor = new Conductor(() => clock.now(), setTempo);
 const metronome = new Metronome(sound, clock);
 const status = new Status({
@@ -103,10 +109,12 @@ const player = new Player({
     if (isOn) ensemble.begin(me, note, now());
     else ensemble.end(me, note, now());
   },
-  onalone(error) {
-    // Where the line is cut the page says so already.
-    if (error instanceof CallError && error.code === NOT_ALLOWED)
-      status.say("You may only listen in this hall: what you play is heard by you alone.");
+  onalone({ code, message }) {
+    status.say(
+      code === NOT_ALLOWED
+        ? "You may only listen in this hall: what you play is heard by you alone."
+        : `Not all that you play is heard by the others: ${message}.`,
+    );
   },
 });
 
@@ -117,7 +125,7 @@ const desk = new Desk(player, sound, () => introduce(false));
 /** @param {{client: string}} event */
 function onopen({ client }) {
   me = client;
-  musicians.becomes(client);
+  musicians.addOwnId(client);
   void timekeeper.begin();
 }
 
@@ -125,6 +133,7 @@ let isNew = true;
 
 /**
  * The page is in the channel, for the first time or again.
+ *
  * @param {{recovered: boolean, wasRecovering: boolean, missed: number}} how
  */
 async function onsubscribed({ recovered, wasRecovering, missed }) {
@@ -134,11 +143,13 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
     isNew = false;
     await remember();
   }
+  musicians.ask();
   try {
     musicians.set((await client.presence()).values());
-  } catch {
+  } catch (error) {
+    if (error instanceof CallError && error.code === NO_LINE) return;
     // Not everybody may know who is there.
-    musicians.join({ client: me });
+    musicians.set([{ client: me }]);
   }
   seats.show(musicians.here);
   introduce(true);
@@ -146,34 +157,31 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
 
 /**
  * What somebody is told who comes back.
+ *
  * @param {boolean} recovered
  * @param {number} missed
  * @returns {string}
  */
 function welcome(recovered, missed) {
-  if (!recovered)
-    return "Back in the hall. What was played meanwhile cannot be recovered: you were away for too long, or the server was started anew.";
-  if (!missed) return "Back in the hall. Nothing was missed.";
-  return `Back in the hall. What was missed is here now: ${missed} message${missed === 1 ? "" : "s"}.`;
+  const back = "Back in the hall.";
+  if (!recovered) {
+    const why = "you were away for too long, or the server was started anew";
+    return `${back} What was played meanwhile cannot be recovered: ${why}.`;
+  }
+  if (!missed) return `${back} Nothing was missed.`;
+  return `${back} What was missed is here now: ${missed} message${missed === 1 ? "" : "s"}.`;
 }
 
 /** @param {{delay: number}} event */
 function oncut({ delay }) {
   status.cut(delay);
-  silence();
+  ensemble.silence(musicians.here.keys());
 }
 
 /** @param {{code: number, reason: string}} event */
 function onrefused({ code, reason }) {
   status.refused(reason, WANTS_TOKEN.includes(code));
-  silence();
-}
-
-/** Whatever others were playing is not heard any more, and its end would not be either. */
-function silence() {
-  seats.dark();
-  score.end(now());
-  for (const other of musicians.here.keys()) sound.silence(other);
+  ensemble.silence(musicians.here.keys());
 }
 
 /** The offset of the first message that came by itself; what is before that is the past. */
@@ -190,8 +198,9 @@ async function remember() {
   }
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
-    const message = messages.parse(data, clock.now());
-    if (message && message.kind !== "on" && message.kind !== "off") understand(message, info, true);
+    const message = read(data);
+    if (!message || message.kind === "on" || message.kind === "off") continue;
+    understand(message, info, true);
   }
 }
 
@@ -200,13 +209,22 @@ async function remember() {
 /** @param {Publication & {recovered: boolean}} publication */
 function onpublication({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  const message = messages.parse(data, clock.now());
+  const message = read(data);
   if (message) understand(message, info, recovered);
 }
 
 /**
+ * @param {unknown} data
+ * @returns {Message | null}
+ */
+function read(data) {
+  // Nobody is ahead of a clock that may be wrong.
+  return messages.parse(data, clock.isKnown ? clock.now() : Infinity);
+}
+
+/**
  * @param {Message} message
- * @param {Info | null} info who has sent it.
+ * @param {Info | null} info - who has sent it
  * @param {boolean} isPast
  */
 function understand(message, info, isPast) {
@@ -233,14 +251,15 @@ function understand(message, info, isPast) {
 
 /**
  * @param {string} text
- * @returns {Promise<boolean>} whether others have heard it.
+ * @returns {Promise<boolean>} whether others have heard it
  */
 async function say(text) {
   try {
-    await client.publish(text);
+    await client.publish(messages.text(text));
     return true;
   } catch {
-    status.say("That could not be said: there is no line to the conductor, or you may only listen.");
+    const why = "there is no line to the conductor, or you may only listen";
+    status.say(`That could not be said: ${why}.`);
     return false;
   }
 }
@@ -252,15 +271,16 @@ function onjoin(info) {
   musicians.join(info);
   seats.show(musicians.here);
   setTimeout(() => {
-    if (musicians.here.has(info.client) && !musicians.isKnown(info.client))
-      programme.tell(`A new musician has joined the orchestra (${musicians.who(info).name}).`);
+    if (musicians.here.has(info.client) && !musicians.isKnown(info.client)) {
+      door.come(`A new musician has joined the orchestra (${musicians.who(info).name}).`);
+    }
   }, SHY);
 }
 
 /** @param {Info} info */
 function onleave(info) {
   const { name } = musicians.leave(info);
-  programme.tell(
+  door.leave(
     musicians.isKnown(info.client) ? `${name} has left.` : `A musician has left (${name}).`,
   );
   ensemble.leave(info.client);
@@ -269,6 +289,7 @@ function onleave(info) {
 
 /**
  * Somebody has said who they are.
+ *
  * @param {Info} info
  * @param {Seat} seat
  * @param {boolean} isPast
@@ -277,7 +298,7 @@ function seated(info, { name, instrument, tempo, ask }, isPast) {
   const isMe = musicians.isMe(info.client);
   if (musicians.introduce(info, name, instrument)) {
     seats.show(musicians.here);
-    if (ask && !isPast && !isMe) programme.tell(`${name} has joined the orchestra (${instrument}).`);
+    if (ask && !isPast && !isMe) door.come(`${name} has joined the orchestra (${instrument}).`);
   }
   if (tempo) hearTempo(tempo);
   if (ask && !isPast && !isMe) answer();
@@ -285,7 +306,8 @@ function seated(info, { name, instrument, tempo, ask }, isPast) {
 
 /**
  * Say who is here.
- * @param {boolean} ask whether the others are to say it as well.
+ *
+ * @param {boolean} ask - whether the others are to say it as well
  */
 function introduce(ask) {
   clearTimeout(answering);
@@ -303,7 +325,7 @@ let answered = 0;
 /** Tell somebody who has come: not all in the same moment, and none if there are too many. */
 function answer() {
   if (musicians.here.size > MANY || answering !== undefined) return;
-  const rest = Math.max(0, answered + REST - now());
+  const rest = Math.max(0, answered + REST + REST_EACH * musicians.here.size - now());
   answering = setTimeout(() => introduce(false), rest + ANSWER * Math.random());
 }
 

@@ -1,8 +1,8 @@
 /**
  * What pages say to each other in the channel.
  *
- * Anybody may publish anything there, so what is heard is believed only if it is what it should be,
- * and text is cut and cleaned. It stays untrusted all the same: no part of it is HTML.
+ * Anybody may publish anything there, so what is heard is believed only if it is what it should
+ * be, and text is cut and cleaned. It stays untrusted all the same: no part of it is HTML.
  */
 
 import { DRUMS, INSTRUMENTS, LOUD, noteName, parseNote } from "./notes.js";
@@ -43,16 +43,16 @@ const AHEAD = 60_000;
  */
 
 /**
- * @typedef {Played | Seat | {kind: "tempo", tempo: Tempo} | {kind: "text" | "other", text: string}}
- *   Message
+ * @typedef {Played | Seat | {kind: "tempo", tempo: Tempo}
+ *   | {kind: "text" | "other", text: string}} Message
  */
 
 /**
  * Read a message. It fails for none.
  *
  * @param {unknown} data - what was published: any JSON
- * @param {number} [now] - in milliseconds of the server's Unix time. What is said to happen more
- *   than a minute later is not believed
+ * @param {number} [now] - in milliseconds of the server's Unix time. A note that is
+ *   more than a minute later is not believed, nor a tempo that is set more than five seconds later
  * @returns {Message | null} null for what cannot be shown either
  */
 export function parse(data, now = Infinity) {

@@ -1,10 +1,11 @@
-// @ts-check
-// The beats of the tempo that all share, for the ear and for the eye.
+/** The beats of the tempo that all share, for the ear and for the eye. */
 
 import { beatsBetween, newer, takesOver } from "./tempo.js";
 
 /** @typedef {import("./tempo.js").Tempo} Tempo */
-/** @typedef {{at: number, index: number, takeBack: (() => void) | null, timer: number}} Scheduled */
+/**
+ * @typedef {{at: number, index: number, takeBack: (() => void) | null, timer: number}} Scheduled
+ */
 
 /** How often it looks ahead, in milliseconds. */
 const EVERY = 25;
@@ -15,6 +16,7 @@ const AHEAD_HIDDEN = 1500;
 
 /**
  * What it needs of the browser.
+ *
  * @typedef {object} Timers
  * @property {(callback: () => void, ms: number) => number} setTimeout
  * @property {(timer: number) => void} clearTimeout
@@ -34,6 +36,7 @@ const BROWSER = {
 
 /**
  * Whether two beats are the same one, of the same tempo or of one that has it in common.
+ *
  * @param {{at: number, index: number}} a
  * @param {{at: number, index: number}} b
  */
@@ -46,6 +49,7 @@ const isSame = (a, b) => Math.abs(a.at - b.at) < 1 && a.index === b.index;
 export class Metronome {
   /**
    * Called when a beat is heard, with its place in the bar, and when it is, in local milliseconds.
+   *
    * @type {(index: number, at: number) => void}
    */
   onbeat = () => {};
@@ -60,7 +64,11 @@ export class Metronome {
   #takesOver = -Infinity;
   /** When the last beat was that was heard, by the server's clock. */
   #heard = -Infinity;
-  /** @type {Scheduled[]} what is yet to be heard */
+  /**
+   * What is yet to be heard.
+   *
+   * @type {Scheduled[]}
+   */
   #scheduled = [];
   /** @type {number | null} */
   #timer = null;
@@ -94,6 +102,7 @@ export class Metronome {
   /**
    * From now on it is this tempo's beats. Those that were scheduled and are none of them are taken
    * back.
+   *
    * @param {Tempo | null} tempo - null is the same as to stop
    */
   follow(tempo) {
@@ -104,9 +113,10 @@ export class Metronome {
     const former = this.#tempo;
     if (former && newer(former, tempo) === former && newer(tempo, former) === tempo) return;
     // Of three in a row, the second has never been heard.
-    if (this.#takesOver <= this.#clock.now()) this.#before = former;
+    const now = this.#clock.now();
+    if (this.#takesOver <= now) this.#before = former;
     this.#tempo = tempo;
-    this.#takesOver = takesOver(this.#before, tempo);
+    this.#takesOver = takesOver(this.#before, tempo, now);
     this.#look();
     if (tempo.playing) {
       this.#timer ??= this.#timers.setInterval(() => this.#look(), EVERY);

@@ -9,25 +9,39 @@ const SPAN = 8;
 /** How many notes are kept at most. */
 const MAX_NOTES = 1000;
 
+/** The lowest and the highest note that has a height of its own, as MIDI numbers. */
 const LOWEST = 36;
 const HIGHEST = 96;
 
+/** How much of the height is the drums', and where the other notes begin. */
+const DRUMMED = 0.15;
+const PLAYED = 0.2;
+
+/** How long a drum's line is, and any other at least, in milliseconds. */
+const HIT = 80;
+const SHORTEST = 60;
+
+/** How thick a line is, in pixels. */
+const THICK = 3;
+
 /**
  * How high a note is in the picture: 0 to 1, the drums below all others.
+ *
  * @param {string} note
  * @returns {number}
  */
-export function heightOf(note) {
+function heightOf(note) {
   const drum = DRUMS.indexOf(note);
-  if (drum >= 0) return (0.15 * drum) / DRUMS.length;
+  if (drum >= 0) return (DRUMMED * drum) / DRUMS.length;
   const midi = Math.min(HIGHEST, Math.max(LOWEST, parseNote(note) ?? LOWEST));
-  return 0.2 + (0.8 * (midi - LOWEST)) / (HIGHEST - LOWEST);
+  return PLAYED + ((1 - PLAYED) * (midi - LOWEST)) / (HIGHEST - LOWEST);
 }
 
 /** @typedef {{client: string, note: string, from: number, to: number}} Stroke */
 
 export class Score {
   #canvas;
+  #now;
   /** @type {Stroke[]} */
   #strokes = [];
   #isDrawing = false;
@@ -35,46 +49,52 @@ export class Score {
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => number} now local milliseconds.
+   * @param {() => number} now - local milliseconds
    */
   constructor(canvas, now) {
     this.#canvas = canvas;
-    this.now = now;
+    this.#now = now;
   }
 
   /**
    * A note begins.
+   *
    * @param {string} client
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   on(client, note, at) {
     this.off(client, note, at);
-    this.#strokes.push({ client, note, from: at, to: DRUMS.includes(note) ? at + 80 : at + LONGEST_NOTE });
+    const length = DRUMS.includes(note) ? HIT : LONGEST_NOTE;
+    this.#strokes.push({ client, note, from: at, to: at + length });
     if (this.#strokes.length > MAX_NOTES) this.#strokes.shift();
     this.#begin();
   }
 
   /**
    * It ends.
+   *
    * @param {string} client
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   off(client, note, at) {
-    for (const stroke of this.#strokes)
-      if (stroke.to > at && stroke.client === client && stroke.note === note)
-        stroke.to = Math.max(at, stroke.from + 60);
+    for (const stroke of this.#strokes) {
+      if (stroke.to <= at || stroke.client !== client || stroke.note !== note) continue;
+      stroke.to = Math.max(at, stroke.from + SHORTEST);
+    }
   }
 
   /**
    * All that somebody plays ends, or all that anybody does.
+   *
    * @param {number} at
    * @param {string} [client]
    */
   end(at, client) {
-    for (const stroke of this.#strokes)
+    for (const stroke of this.#strokes) {
       if (client === undefined || stroke.client === client) stroke.to = Math.min(stroke.to, at);
+    }
   }
 
   #begin() {
@@ -101,11 +121,11 @@ export class Score {
     const context = canvas.getContext("2d");
     if (!context) return;
     context.clearRect(0, 0, width, height);
-    const now = this.now();
+    const now = this.#now();
     const begin = now - SPAN * 1000;
     this.#strokes = this.#strokes.filter(({ from, to }) => to > begin);
     const colours = getComputedStyle(canvas);
-    const thick = 3 * scale;
+    const thick = THICK * scale;
     context.lineCap = "round";
     context.lineWidth = thick;
     for (const { client, note, from, to } of this.#strokes) {

@@ -1,5 +1,4 @@
-// @ts-check
-// All that is heard: who plays what where, and when.
+/** All that is heard: who plays what where, and when. */
 
 import { isPlayable, play } from "./instruments.js";
 import { LONGEST_NOTE } from "./notes.js";
@@ -18,6 +17,7 @@ const TOO_FAR = 10;
 const TOO_LATE = 0.05;
 /** How far from the middle a seat is at most, of 1. */
 const WIDTH = 0.4;
+/** How loud the hall's echo is. */
 const ECHO = 0.9;
 /** How loud a note is on the stage: many have to fit below the limiter. */
 const NOTE = 0.4;
@@ -30,13 +30,19 @@ const JUMP = 0.05;
 const pageTime = (seconds) => seconds - performance.timeOrigin / 1000;
 
 /**
- * The sound of a hall with all who play in it. It decides nothing of what is to be played; it bounds
- * what it costs, whatever it is asked for.
+ * The sound of a hall with all who play in it. It decides nothing of what is to be played; it
+ * bounds what it costs, whatever it is asked for.
  */
 export class Sound {
+  /** Called when it is on or off, also where the browser or a telephone call has stopped it. */
+  onchange = () => {};
   /** @type {BaseAudioContext | null} */
   #context = null;
-  /** @type {GainNode | null} what all seats and the metronome go to */
+  /**
+   * What all seats and the metronome go to.
+   *
+   * @type {GainNode | null}
+   */
   #stage = null;
   /** @type {GainNode | null} */
   #master = null;
@@ -44,9 +50,17 @@ export class Sound {
   #echo = null;
   /** @type {Map<string, Seat>} */
   #seats = new Map();
-  /** @type {Set<Playing>} the oldest first */
+  /**
+   * The oldest first.
+   *
+   * @type {Set<Playing>}
+   */
   #voices = new Set();
-  /** @type {Map<string, Playing>} what is not released yet, by seat, instrument and note */
+  /**
+   * What is not released yet, by seat, instrument and note.
+   *
+   * @type {Map<string, Playing>}
+   */
   #held = new Map();
   #volume = 0.8;
   #muted = false;
@@ -65,6 +79,7 @@ export class Sound {
       const session = /** @type {{audioSession?: {type: string}}} */ (navigator).audioSession;
       if (session) session.type = "playback";
       const context = new AudioContext({ latencyHint: "interactive" });
+      context.onstatechange = () => this.onchange();
       this.#build(context);
       void prepare(context);
     }
@@ -103,6 +118,7 @@ export class Sound {
 
   /**
    * A note begins. If it sounds already, that one is released.
+   *
    * @param {string} seat - whose it is
    * @param {string} instrument
    * @param {string} note
@@ -136,6 +152,7 @@ export class Sound {
 
   /**
    * A note ends; if there is none, nothing happens.
+   *
    * @param {string} seat
    * @param {string} instrument
    * @param {string} note
@@ -147,6 +164,7 @@ export class Sound {
 
   /**
    * All notes of a seat end: whoever sat there has left.
+   *
    * @param {string} seat
    */
   silence(seat) {
@@ -155,6 +173,7 @@ export class Sound {
 
   /**
    * The metronome's click.
+   *
    * @param {number} at - when it is to be heard, in local milliseconds
    * @param {boolean} accent - whether it is the first of a bar
    * @returns {() => void} takes it back, if it has not been heard yet
@@ -177,6 +196,7 @@ export class Sound {
 
   /**
    * All seats go to the stage, and by the hall's echo; then to the limiter and the volume.
+   *
    * @param {BaseAudioContext} context
    */
   #build(context) {
@@ -261,6 +281,7 @@ export class Sound {
 
   /**
    * The context's time of a local time: what is scheduled for it is heard then.
+   *
    * @param {number} at - local milliseconds
    */
   #when(at) {
@@ -283,6 +304,7 @@ const keyOf = (seat, instrument, note) => JSON.stringify([seat, instrument, note
 
 /**
  * Where a seat is: the same for all who listen.
+ *
  * @param {string} seat
  * @returns {number} left is below 0
  */
@@ -305,6 +327,7 @@ function outputLatency(context) {
 
 /**
  * The context's time less the page's, in seconds, of what is heard at the same moment.
+ *
  * @param {BaseAudioContext} context
  */
 function offsetOf(context) {

@@ -11,6 +11,7 @@ export class SoundSwitch {
   /** @param {Sound} sound */
   constructor(sound) {
     this.#sound = sound;
+    sound.onchange = () => this.#show();
     for (const gesture of ["pointerdown", "keydown"]) {
       // It goes on like that, too, after the browser or a telephone call has stopped it.
       const start = (/** @type {Event} */ { target }) => {
@@ -26,8 +27,12 @@ export class SoundSwitch {
 
   async #start() {
     await this.#sound.start();
-    byId("silent", HTMLElement).hidden = this.#sound.isOn;
-    const isHeard = this.#sound.isOn && !this.#sound.muted;
-    this.#button.setAttribute("aria-pressed", String(isHeard));
+    this.#show();
+  }
+
+  #show() {
+    const { isOn, muted } = this.#sound;
+    byId("silent", HTMLElement).hidden = isOn;
+    this.#button.setAttribute("aria-pressed", String(isOn && !muted));
   }
 }

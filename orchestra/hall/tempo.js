@@ -1,9 +1,11 @@
-// @ts-check
-// A tempo that is shared: which beats there are, and how it changes. All times are the server's
-// milliseconds, and nothing here knows what time it is.
+/**
+ * A tempo that is shared: which beats there are, and how it changes. All times are the server's
+ * milliseconds, and nothing here knows what time it is.
+ */
 
 /**
  * `beat` is the time of one beat that is the first of a bar of four, `set` when this was decided.
+ *
  * @typedef {{bpm: number, beat: number, playing: boolean, set: number}} Tempo
  */
 
@@ -16,8 +18,12 @@ const MOST = 100;
 const LEAD = 200;
 /** The last moment that a date can have. */
 const LAST = 8.64e15;
-/** How far ahead somebody's clock may be, so that nobody decides for all the future. */
-const AHEAD = 60_000;
+/**
+ * How far ahead a tempo may be set, so that nobody decides for all the future. Pages know the
+ * server's time better than that.
+ */
+const AHEAD = 5000;
+
 /** @param {unknown} value */
 const isTime = (value) => typeof value === "number" && value >= 0 && value <= LAST;
 
@@ -26,8 +32,9 @@ const within = (bpm) => Math.min(FASTEST, Math.max(SLOWEST, bpm));
 
 /**
  * A tempo that somebody has sent.
+ *
  * @param {unknown} value - anything
- * @param {number} now - what is said to be decided more than a minute later than this, is no tempo
+ * @param {number} now - what is set more than five seconds later than this, is no tempo
  * @returns {Tempo | null} null if it is none
  */
 export function validTempo(value, now = Infinity) {
@@ -40,6 +47,7 @@ export function validTempo(value, now = Infinity) {
 
 /**
  * The beats from a moment on and before another, no more than 100.
+ *
  * @param {Tempo} tempo
  * @param {number} from - this moment included
  * @param {number} to - this moment not included
@@ -71,8 +79,9 @@ function nextBeat(tempo, now) {
 }
 
 /**
- * Another tempo, which takes over with the next beat of the present one: that beat is when it would
- * have been, and the same one of the bar.
+ * Another tempo, which takes over with the next beat of the present one: that beat is when it
+ * would have been, and the same one of the bar.
+ *
  * @param {Tempo} tempo - the present one
  * @param {number} bpm - beats a minute, which are brought within 30 to 240
  * @param {number} now
@@ -80,27 +89,31 @@ function nextBeat(tempo, now) {
  */
 export function changed(tempo, bpm, now) {
   const set = Math.max(now, tempo.set + 1);
-  const next = nextBeat(tempo, set);
+  const next = nextBeat(tempo, now);
   const fresh = within(bpm);
   return { ...tempo, bpm: fresh, beat: next.at - (next.index * 60_000) / fresh, set };
 }
 
 /**
- * From when on a tempo holds that follows upon another: it has a beat in common with the former, if
- * it was changed in phase.
+ * From when on a tempo holds that follows upon another: it has a beat in common with the former,
+ * if it was changed in phase.
+ *
  * @param {Tempo | null} before - the former
  * @param {Tempo} tempo
+ * @param {number} now
  * @returns {number} when it takes over; -Infinity is at once
  */
-export function takesOver(before, tempo) {
+export function takesOver(before, tempo, now) {
   if (!before?.playing || !tempo.playing || tempo.bpm === before.bpm) return -Infinity;
-  const next = nextBeat(before, tempo.set);
+  // It may be set ahead, to come after one that is; but it was decided before now.
+  const next = nextBeat(before, Math.min(tempo.set, now));
   const [beat] = beatsBetween(tempo, next.at - 1, next.at + 1);
   return beat && beat.index === next.index ? next.at : -Infinity;
 }
 
 /**
  * A tempo that begins in a moment.
+ *
  * @param {number} now
  * @param {number} bpm - beats a minute, which are brought within 30 to 240
  * @param {Tempo | null} before - what it comes instead of, if there was something
@@ -113,6 +126,7 @@ export function started(now, bpm, before = null) {
 
 /**
  * The same tempo, without beats.
+ *
  * @param {Tempo} tempo
  * @param {number} now
  * @returns {Tempo}
@@ -124,6 +138,7 @@ export function stopped(tempo, now) {
 /**
  * The one of two that counts: what was decided last. All pages find the same one, also when both
  * were decided at the same time.
+ *
  * @template {Tempo | null} T
  * @param {T} a - the one that counts if they are equal
  * @param {T} b
@@ -139,6 +154,7 @@ export function newer(a, b) {
 
 /**
  * The tempo at which somebody taps.
+ *
  * @param {number[]} times - when, in milliseconds, the earliest first; a pause begins anew
  * @returns {number | null} whole beats a minute; null if it cannot be told, yet
  */

@@ -1,5 +1,7 @@
 /** Asks the server what time it is: a few times at once, and now and then. */
 
+import { CallError, NO_LINE } from "./line.js";
+
 /** @typedef {import("./client.js").Client} Client */
 /** @typedef {import("./clock.js").ServerClock} ServerClock */
 
@@ -18,8 +20,9 @@ export class Timekeeper {
   #turn = 0;
 
   /**
-   * @param {{client: Client, clock: ServerClock, now: () => number, onknown: (error: number) => void}}
-   *   parts
+   * @param {{client: Client, clock: ServerClock, now: () => number,
+   *   onknown: (error: number) => void}} parts - onknown: the clock may be wrong by so many
+   *   milliseconds
    */
   constructor(parts) {
     this.#parts = parts;
@@ -28,15 +31,21 @@ export class Timekeeper {
   /** Begin, on a new line. It ends with that. */
   async begin() {
     const { client, clock, now, onknown } = this.#parts;
-    const turn = ++this.#turn;
-    for (let count = 0; turn === this.#turn; count++) {
+    this.#turn += 1;
+    const turn = this.#turn;
+    for (let count = 0; turn === this.#turn; count += 1) {
       const sent = now();
       try {
-        clock.add(sent, (await client.rpc(METHOD)).time, now());
-      } catch {
-        return; // the line is cut
+        const time = (await client.rpc(METHOD))?.time;
+        if (Number.isFinite(time)) {
+          clock.add(sent, time, now());
+          onknown(clock.error);
+        }
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error;
+        if (error.code === NO_LINE) return;
+        // Another time, it may answer.
       }
-      onknown(clock.error);
       await new Promise((resolve) => setTimeout(resolve, count < AT_FIRST ? SOON : LATER));
     }
   }

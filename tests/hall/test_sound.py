@@ -345,3 +345,32 @@ def test_sound_begins_with_a_gesture(hall: Page) -> None:
       return [before, sound.isOn, sound.latency > 0, sound.volume];
     }"""
     assert hall.evaluate(code) == [[False, 0], True, True, 0.5]
+
+
+def test_it_is_told_when_the_sound_goes_on_or_off(hall: Page) -> None:
+    """Also if it is not the page that has stopped it."""
+    hall.mouse.click(1, 1)  # or the browser would not let it sound
+    found = hall.evaluate(
+        """async () => {
+            const {Sound} = await import('/hall/x/sound.js')
+            const own = AudioContext
+            let context
+            window.AudioContext = class extends own {
+                constructor(options) { super(options); context = this }
+            }
+            const sound = new Sound(), heard = []
+            const next = () => new Promise(resolve => sound.onchange = () => {
+                heard.push(sound.isOn)
+                resolve()
+            })
+            for (const change of [() => sound.start(), () => context.suspend(),
+                () => sound.start()]) {
+                const told = next()
+                await change()
+                await told
+            }
+            await context.close()
+            return heard
+        }"""
+    )
+    assert found == [True, False, True]
