@@ -8,7 +8,8 @@ const base = new URL(".", location.href);
 
 /**
  * The URL of a WebSocket.
- * @param {string} path from where the page is.
+ *
+ * @param {string} path - from where the page is
  * @returns {string}
  */
 export function socketUrl(path) {
@@ -19,6 +20,7 @@ export function socketUrl(path) {
 
 /**
  * The path of a channel, from where the page is.
+ *
  * @param {string} channel
  * @returns {string}
  */
@@ -28,6 +30,7 @@ export function pathOf(channel) {
 
 /**
  * The URL of a channel, for whoever speaks HTTP.
+ *
  * @param {string} channel
  * @returns {string}
  */
@@ -37,6 +40,7 @@ export function urlOf(channel) {
 
 /**
  * The channel that the fragment names.
+ *
  * @returns {string}
  */
 export function channel() {
@@ -50,6 +54,7 @@ export function channel() {
 
 /**
  * Go to the hall of another channel.
+ *
  * @param {string} channel
  */
 export function goTo(channel) {

@@ -26,12 +26,16 @@ export class Conductor {
   /** @type {number[]} */
   #taps = [];
 
-  /** What everybody follows. @type {Tempo} */
+  /**
+   * What everybody follows.
+   *
+   * @type {Tempo}
+   */
   tempo = { bpm: 96, beat: 0, playing: false, set: 0 };
 
   /**
-   * @param {() => number} now milliseconds of the server's time.
-   * @param {(tempo: Tempo) => void} onset somebody here has set another tempo.
+   * @param {() => number} now - milliseconds of the server's time
+   * @param {(tempo: Tempo) => void} onset - somebody here has set another tempo
    */
   constructor(now, onset) {
     const set = (/** @type {number} */ bpm) =>
@@ -60,8 +64,9 @@ export class Conductor {
 
   /**
    * Show a tempo.
+   *
    * @param {Tempo} tempo
-   * @param {string} [by] who has set it.
+   * @param {string} [by] - who has set it
    */
   show(tempo, by) {
     this.tempo = tempo;
@@ -75,7 +80,8 @@ export class Conductor {
 
   /**
    * A beat, for the eye.
-   * @param {number} index in its bar, from 0.
+   *
+   * @param {number} index - in its bar, from 0
    */
   beat(index) {
     for (const [each, lamp] of this.#lamps.entries()) lamp.classList.toggle("now", each === index);

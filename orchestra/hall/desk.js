@@ -16,9 +16,9 @@ export class Desk {
   #shifts = [byId("lower", HTMLButtonElement), byId("higher", HTMLButtonElement)];
 
   /**
-   * @param {Player} player is played.
+   * @param {Player} player - is played
    * @param {Sound} sound
-   * @param {() => void} onchange somebody has another name or instrument.
+   * @param {() => void} onchange - somebody has another name or instrument
    */
   constructor(player, sound, onchange) {
     this.#player = player;

@@ -1,13 +1,14 @@
 /** The concert hall: brings its parts together. */
 
 import * as address from "./address.js";
-import { CallError, Client } from "./client.js";
+import { Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Ensemble } from "./ensemble.js";
+import { CallError, NO_LINE } from "./line.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
@@ -103,10 +104,12 @@ const player = new Player({
     if (isOn) ensemble.begin(me, note, now());
     else ensemble.end(me, note, now());
   },
-  onalone(error) {
-    // Where the line is cut the page says so already.
-    if (error instanceof CallError && error.code === NOT_ALLOWED)
-      status.say("You may only listen in this hall: what you play is heard by you alone.");
+  onalone({ code, message }) {
+    status.say(
+      code === NOT_ALLOWED
+        ? "You may only listen in this hall: what you play is heard by you alone."
+        : `Not all that you play is heard by the others: ${message}.`,
+    );
   },
 });
 
@@ -117,7 +120,7 @@ const desk = new Desk(player, sound, () => introduce(false));
 /** @param {{client: string}} event */
 function onopen({ client }) {
   me = client;
-  musicians.becomes(client);
+  musicians.addOwnId(client);
   void timekeeper.begin();
 }
 
@@ -125,6 +128,7 @@ let isNew = true;
 
 /**
  * The page is in the channel, for the first time or again.
+ *
  * @param {{recovered: boolean, wasRecovering: boolean, missed: number}} how
  */
 async function onsubscribed({ recovered, wasRecovering, missed }) {
@@ -134,11 +138,13 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
     isNew = false;
     await remember();
   }
+  musicians.ask();
   try {
     musicians.set((await client.presence()).values());
-  } catch {
+  } catch (error) {
+    if (error instanceof CallError && error.code === NO_LINE) return;
     // Not everybody may know who is there.
-    musicians.join({ client: me });
+    musicians.set([{ client: me }]);
   }
   seats.show(musicians.here);
   introduce(true);
@@ -146,6 +152,7 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
 
 /**
  * What somebody is told who comes back.
+ *
  * @param {boolean} recovered
  * @param {number} missed
  * @returns {string}
@@ -160,20 +167,13 @@ function welcome(recovered, missed) {
 /** @param {{delay: number}} event */
 function oncut({ delay }) {
   status.cut(delay);
-  silence();
+  ensemble.silence(musicians.here.keys());
 }
 
 /** @param {{code: number, reason: string}} event */
 function onrefused({ code, reason }) {
   status.refused(reason, WANTS_TOKEN.includes(code));
-  silence();
-}
-
-/** Whatever others were playing is not heard any more, and its end would not be either. */
-function silence() {
-  seats.dark();
-  score.end(now());
-  for (const other of musicians.here.keys()) sound.silence(other);
+  ensemble.silence(musicians.here.keys());
 }
 
 /** The offset of the first message that came by itself; what is before that is the past. */
@@ -206,7 +206,7 @@ function onpublication({ data, info, offset, recovered }) {
 
 /**
  * @param {Message} message
- * @param {Info | null} info who has sent it.
+ * @param {Info | null} info - who has sent it
  * @param {boolean} isPast
  */
 function understand(message, info, isPast) {
@@ -233,11 +233,11 @@ function understand(message, info, isPast) {
 
 /**
  * @param {string} text
- * @returns {Promise<boolean>} whether others have heard it.
+ * @returns {Promise<boolean>} whether others have heard it
  */
 async function say(text) {
   try {
-    await client.publish(text);
+    await client.publish(messages.text(text));
     return true;
   } catch {
     status.say("That could not be said: there is no line to the conductor, or you may only listen.");
@@ -269,6 +269,7 @@ function onleave(info) {
 
 /**
  * Somebody has said who they are.
+ *
  * @param {Info} info
  * @param {Seat} seat
  * @param {boolean} isPast
@@ -285,7 +286,8 @@ function seated(info, { name, instrument, tempo, ask }, isPast) {
 
 /**
  * Say who is here.
- * @param {boolean} ask whether the others are to say it as well.
+ *
+ * @param {boolean} ask - whether the others are to say it as well
  */
 function introduce(ask) {
   clearTimeout(answering);

@@ -1,5 +1,4 @@
-// @ts-check
-// The beats of the tempo that all share, for the ear and for the eye.
+/** The beats of the tempo that all share, for the ear and for the eye. */
 
 import { beatsBetween, newer, takesOver } from "./tempo.js";
 
@@ -15,6 +14,7 @@ const AHEAD_HIDDEN = 1500;
 
 /**
  * What it needs of the browser.
+ *
  * @typedef {object} Timers
  * @property {(callback: () => void, ms: number) => number} setTimeout
  * @property {(timer: number) => void} clearTimeout
@@ -34,6 +34,7 @@ const BROWSER = {
 
 /**
  * Whether two beats are the same one, of the same tempo or of one that has it in common.
+ *
  * @param {{at: number, index: number}} a
  * @param {{at: number, index: number}} b
  */
@@ -46,6 +47,7 @@ const isSame = (a, b) => Math.abs(a.at - b.at) < 1 && a.index === b.index;
 export class Metronome {
   /**
    * Called when a beat is heard, with its place in the bar, and when it is, in local milliseconds.
+   *
    * @type {(index: number, at: number) => void}
    */
   onbeat = () => {};
@@ -60,7 +62,11 @@ export class Metronome {
   #takesOver = -Infinity;
   /** When the last beat was that was heard, by the server's clock. */
   #heard = -Infinity;
-  /** @type {Scheduled[]} what is yet to be heard */
+  /**
+   * What is yet to be heard.
+   *
+   * @type {Scheduled[]}
+   */
   #scheduled = [];
   /** @type {number | null} */
   #timer = null;
@@ -94,6 +100,7 @@ export class Metronome {
   /**
    * From now on it is this tempo's beats. Those that were scheduled and are none of them are taken
    * back.
+   *
    * @param {Tempo | null} tempo - null is the same as to stop
    */
   follow(tempo) {

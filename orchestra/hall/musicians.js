@@ -1,17 +1,22 @@
 /** Who is there, and who somebody was that has left. It shows nothing. */
 
+import { cleaned, LONGEST_NAME } from "./messages.js";
+
 /** @typedef {import("./client.js").Info} Info */
 /** @typedef {{client: string, name: string, instrument: string | null, isMe: boolean}} Musician */
 
 /** What somebody is called that has not said a name: a client that is no page like this. */
-export const NAMELESS = "plain line";
+const NAMELESS = "plain line";
 
+/** How many of those that have said a name are known. */
 const MAX_KNOWN = 1000;
 
+/** In how many colours they are shown. */
 const COLOURS = 8;
 
 /**
  * In which of the eight colours somebody is shown, the same in all pages.
+ *
  * @param {string} client
  * @returns {number}
  */
@@ -23,37 +28,71 @@ export function colourOf(client) {
 
 /**
  * The name that an application has given to somebody, if any.
+ *
  * @param {Info | null} info
  * @returns {string}
  */
 function givenName(info) {
-  const known = /** @type {any} */ (info?.conn_info);
-  const name = typeof known?.name === "string" && known.name ? known.name : info?.user;
-  return (name || NAMELESS).slice(0, 24);
+  const { name } = /** @type {{name?: unknown}} */ (info?.conn_info ?? {});
+  for (const given of [name, info?.user]) {
+    const shown = typeof given === "string" ? cleaned(given, LONGEST_NAME) : "";
+    if (shown) return shown;
+  }
+  return NAMELESS;
 }
 
 export class Musicians {
   /** @type {Map<string, Musician>} */
   here = new Map();
-  /** Whoever has said a name, also those who have left. @type {Map<string, Musician>} */
+  /**
+   * Whoever has said a name, also those who have left.
+   *
+   * @type {Map<string, Musician>}
+   */
   #known = new Map();
-  /** All ids that this page has had. @type {Set<string>} */
+  /**
+   * All ids that this page has had.
+   *
+   * @type {Set<string>}
+   */
   #mine = new Set();
+  /**
+   * Who has come, or else left, since it was asked who is there.
+   *
+   * @type {Map<string, {info: Info, isHere: boolean}> | null}
+   */
+  #moved = null;
+
+  /**
+   * It is asked who is there. The answer is set() later than it was given, so that who comes or
+   * leaves until then does so after it.
+   */
+  ask() {
+    this.#moved = new Map();
+  }
 
   /**
    * These are there, and nobody else.
+   *
    * @param {Iterable<Info>} infos
    */
   set(infos) {
+    const moved = this.#moved?.values() ?? [];
+    this.#moved = null;
     this.here.clear();
     for (const info of infos) this.join(info);
+    for (const { info, isHere } of moved) {
+      if (isHere) this.join(info);
+      else this.leave(info);
+    }
   }
 
   /**
    * This page has another id from now on.
+   *
    * @param {string} client
    */
-  becomes(client) {
+  addOwnId(client) {
     this.#mine.add(client);
   }
 
@@ -67,10 +106,12 @@ export class Musicians {
 
   /**
    * Somebody has come.
+   *
    * @param {Info} info
    * @returns {Musician}
    */
   join(info) {
+    this.#moved?.set(info.client, { info, isHere: true });
     const musician = this.who(info);
     this.here.set(info.client, musician);
     return musician;
@@ -78,10 +119,12 @@ export class Musicians {
 
   /**
    * Somebody has left.
+   *
    * @param {Info} info
    * @returns {Musician}
    */
   leave(info) {
+    this.#moved?.set(info.client, { info, isHere: false });
     const musician = this.who(info);
     this.here.delete(info.client);
     return musician;
@@ -89,12 +132,14 @@ export class Musicians {
 
   /**
    * Somebody has said who they are.
+   *
    * @param {Info} info
-   * @param {string} name
+   * @param {string} said - their name
    * @param {string} instrument
-   * @returns {boolean} whether that is new.
+   * @returns {boolean} whether that is new
    */
-  introduce(info, name, instrument) {
+  introduce(info, said, instrument) {
+    const name = said || NAMELESS;
     const before = this.#known.get(info.client);
     if (before?.name === name && before.instrument === instrument) return false;
     const musician = { client: info.client, name, instrument, isMe: this.isMe(info.client) };
@@ -110,6 +155,7 @@ export class Musicians {
 
   /**
    * Whether somebody has said a name.
+   *
    * @param {string | undefined} client
    * @returns {boolean}
    */
@@ -119,6 +165,7 @@ export class Musicians {
 
   /**
    * Who somebody is, or was.
+   *
    * @param {Info | null} info
    * @returns {Musician}
    */

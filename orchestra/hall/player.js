@@ -1,5 +1,6 @@
 /** What is played here: heard at once by whoever plays, and a moment later by all the others. */
 
+import { CallError, NO_LINE } from "./line.js";
 import { off, on } from "./messages.js";
 
 /** @typedef {import("./client.js").Client} Client */
@@ -10,44 +11,62 @@ import { off, on } from "./messages.js";
  * How many milliseconds after it was played a note is to sound elsewhere: most lines have brought
  * it there by then, so that a rhythm is the same for all.
  */
-export const DELAY = 100;
+const DELAY = 100;
+
+/** How often it is tried to say that a note has ended, and how many milliseconds later again. */
+const TRIES = 5;
+const AGAIN = 500;
 
 /** Under which name one's own notes sound. */
 const ME = "me";
 
 export class Player {
   instrument = "piano";
-  /** With what each note is played that has not ended. @type {Map<string, string>} */
+  #parts;
+  /**
+   * With what each note is played that has not ended.
+   *
+   * @type {Map<string, string>}
+   */
   #playing = new Map();
+  /**
+   * What was said last of each note.
+   *
+   * @type {Map<string, object>}
+   */
+  #said = new Map();
 
   /**
    * @param {{client: Client, clock: ServerClock, sound: Sound, now: () => number,
-   *   onplay: (note: string, isOn: boolean) => void, onalone: (error: unknown) => void}} parts
+   *   onplay: (note: string, isOn: boolean) => void, onalone: (error: CallError) => void}} parts -
+   *   onplay: a note has begun or ended; onalone: the others do not hear that
    */
   constructor(parts) {
-    this.parts = parts;
+    this.#parts = parts;
   }
 
   /**
    * Begin a note.
+   *
    * @param {string} note
-   * @param {number} loud 0 to 1.
+   * @param {number} loud - 0 to 1
    */
   on(note, loud) {
-    const { sound, now, onplay } = this.parts;
+    const { sound, now, onplay } = this.#parts;
     const at = now();
     this.#playing.set(note, this.instrument);
     sound.on(ME, this.instrument, note, at, loud);
     onplay(note, true);
-    this.#publish(on(note, this.instrument, this.#elsewhere(at), loud));
+    void this.#say(note, on(note, this.instrument, this.#elsewhere(at), loud), 1);
   }
 
   /**
    * End it.
+   *
    * @param {string} note
    */
   off(note) {
-    const { sound, now, onplay } = this.parts;
+    const { sound, now, onplay } = this.#parts;
     const instrument = this.#playing.get(note);
     if (instrument === undefined) return;
     this.#playing.delete(note);
@@ -55,20 +74,39 @@ export class Player {
     onplay(note, false);
     if (instrument === "drums") return; // which end by themselves
     sound.off(ME, instrument, note, at);
-    this.#publish(off(note, instrument, this.#elsewhere(at)));
+    void this.#say(note, off(note, instrument, this.#elsewhere(at)), TRIES);
   }
 
   /**
    * When it sounds elsewhere, in milliseconds of the server's time.
-   * @param {number} at local milliseconds.
+   *
+   * @param {number} at - local milliseconds
    * @returns {number}
    */
   #elsewhere(at) {
-    return this.parts.clock.toServer(at) + DELAY;
+    return this.#parts.clock.toServer(at) + DELAY;
   }
 
-  /** @param {object} message */
-  #publish(message) {
-    this.parts.client.publish(message).catch(this.parts.onalone);
+  /**
+   * @param {string} note
+   * @param {object} message - that it begins or ends
+   * @param {number} tries - how many, unless there is something else to be said of the note
+   */
+  async #say(note, message, tries) {
+    const { client, onalone } = this.#parts;
+    this.#said.set(note, message);
+    for (let left = tries; left > 0 && this.#said.get(note) === message; left -= 1) {
+      try {
+        await client.publish(message);
+        return;
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error;
+        // With the line, all that was played here has ended elsewhere.
+        if (error.code === NO_LINE) return;
+        onalone(error);
+        if (!error.temporary) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    }
   }
 }

@@ -10,7 +10,7 @@ export class Programme {
   #log = byId("log", HTMLElement);
 
   /**
-   * @param {(text: string) => Promise<boolean>} onsay whether it could be said.
+   * @param {(text: string) => Promise<boolean>} onsay - whether it could be said
    */
   constructor(onsay) {
     const field = byId("say", HTMLInputElement);
@@ -25,6 +25,7 @@ export class Programme {
 
   /**
    * Somebody says something.
+   *
    * @param {string} client
    * @param {string} name
    * @param {string} text
@@ -37,6 +38,7 @@ export class Programme {
 
   /**
    * Something came from a client that is no page like this.
+   *
    * @param {string} text
    */
   echo(text) {
@@ -45,6 +47,7 @@ export class Programme {
 
   /**
    * Something has happened.
+   *
    * @param {string} text
    */
   tell(text) {

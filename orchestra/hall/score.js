@@ -14,6 +14,7 @@ const HIGHEST = 96;
 
 /**
  * How high a note is in the picture: 0 to 1, the drums below all others.
+ *
  * @param {string} note
  * @returns {number}
  */
@@ -35,7 +36,7 @@ export class Score {
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {() => number} now local milliseconds.
+   * @param {() => number} now - local milliseconds
    */
   constructor(canvas, now) {
     this.#canvas = canvas;
@@ -44,9 +45,10 @@ export class Score {
 
   /**
    * A note begins.
+   *
    * @param {string} client
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   on(client, note, at) {
     this.off(client, note, at);
@@ -57,9 +59,10 @@ export class Score {
 
   /**
    * It ends.
+   *
    * @param {string} client
    * @param {string} note
-   * @param {number} at local milliseconds.
+   * @param {number} at - local milliseconds
    */
   off(client, note, at) {
     for (const stroke of this.#strokes)
@@ -69,6 +72,7 @@ export class Score {
 
   /**
    * All that somebody plays ends, or all that anybody does.
+   *
    * @param {number} at
    * @param {string} [client]
    */

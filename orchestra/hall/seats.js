@@ -22,17 +22,22 @@ const STAND = 28;
 
 /**
  * Where seats are, in rows around the conductor, those in front first.
+ *
  * @param {number} count
- * @param {number} width of the stage, in pixels.
+ * @param {number} width - of the stage, in pixels
  * @param {number} height
- * @param {number} size of a seat.
- * @returns {[number, number][]} of the middle of each, from the left and from the top.
+ * @param {number} size - of a seat
+ * @returns {[number, number][]} of the middle of each, from the left and from the top
  */
 export function places(count, width, height, size) {
   const [across, up] = [width / 2 - size / 2, height - STAND - size * 0.6];
   const step = (size * 0.95) / up;
   const most = Math.max(1, Math.floor((1 - 0.25) / step) + 1);
-  /** How far out each row is, and how many have room in it. @type {{out: number, room: number}[]} */
+  /**
+   * How far out each row is, and how many have room in it.
+   *
+   * @type {{out: number, room: number}[]}
+   */
   const rows = [];
   for (let out = 1, room = 0; room < count && rows.length < most; out -= step) {
     const length = 2 * REACH * DEGREE * out * Math.hypot(across, up) * Math.SQRT1_2;
@@ -62,7 +67,11 @@ export class Seats {
   #count = byId("count", HTMLElement);
   /** @type {Map<string, HTMLLIElement>} */
   #items = new Map();
-  /** What everybody is playing, and when that ends. @type {Map<string, Map<string, number>>} */
+  /**
+   * What everybody is playing, and when that ends.
+   *
+   * @type {Map<string, Map<string, number>>}
+   */
   #notes = new Map();
 
   constructor() {
@@ -71,6 +80,7 @@ export class Seats {
 
   /**
    * Show who is there.
+   *
    * @param {Map<string, Musician>} here
    */
   show(here) {
@@ -132,6 +142,7 @@ export class Seats {
 
   /**
    * Somebody begins to play a note.
+   *
    * @param {string} client
    * @param {string} note
    */
@@ -147,6 +158,7 @@ export class Seats {
 
   /**
    * It has ended.
+   *
    * @param {string} client
    * @param {string} note
    */

@@ -34,6 +34,7 @@ function anyOf(values) {
 
 /**
  * What is remembered; for what is not, something to begin with.
+ *
  * @param {readonly string[]} instruments
  * @returns {Settings}
  */
@@ -58,6 +59,7 @@ export function load(instruments) {
 
 /**
  * Remember.
+ *
  * @param {Settings} settings
  */
 export function save(settings) {

@@ -1,5 +1,4 @@
-// @ts-check
-// All that is heard: who plays what where, and when.
+/** All that is heard: who plays what where, and when. */
 
 import { isPlayable, play } from "./instruments.js";
 import { LONGEST_NOTE } from "./notes.js";
@@ -36,7 +35,11 @@ const pageTime = (seconds) => seconds - performance.timeOrigin / 1000;
 export class Sound {
   /** @type {BaseAudioContext | null} */
   #context = null;
-  /** @type {GainNode | null} what all seats and the metronome go to */
+  /**
+   * What all seats and the metronome go to.
+   *
+   * @type {GainNode | null}
+   */
   #stage = null;
   /** @type {GainNode | null} */
   #master = null;
@@ -44,9 +47,17 @@ export class Sound {
   #echo = null;
   /** @type {Map<string, Seat>} */
   #seats = new Map();
-  /** @type {Set<Playing>} the oldest first */
+  /**
+   * The oldest first.
+   *
+   * @type {Set<Playing>}
+   */
   #voices = new Set();
-  /** @type {Map<string, Playing>} what is not released yet, by seat, instrument and note */
+  /**
+   * What is not released yet, by seat, instrument and note.
+   *
+   * @type {Map<string, Playing>}
+   */
   #held = new Map();
   #volume = 0.8;
   #muted = false;
@@ -103,6 +114,7 @@ export class Sound {
 
   /**
    * A note begins. If it sounds already, that one is released.
+   *
    * @param {string} seat - whose it is
    * @param {string} instrument
    * @param {string} note
@@ -136,6 +148,7 @@ export class Sound {
 
   /**
    * A note ends; if there is none, nothing happens.
+   *
    * @param {string} seat
    * @param {string} instrument
    * @param {string} note
@@ -147,6 +160,7 @@ export class Sound {
 
   /**
    * All notes of a seat end: whoever sat there has left.
+   *
    * @param {string} seat
    */
   silence(seat) {
@@ -155,6 +169,7 @@ export class Sound {
 
   /**
    * The metronome's click.
+   *
    * @param {number} at - when it is to be heard, in local milliseconds
    * @param {boolean} accent - whether it is the first of a bar
    * @returns {() => void} takes it back, if it has not been heard yet
@@ -177,6 +192,7 @@ export class Sound {
 
   /**
    * All seats go to the stage, and by the hall's echo; then to the limiter and the volume.
+   *
    * @param {BaseAudioContext} context
    */
   #build(context) {
@@ -261,6 +277,7 @@ export class Sound {
 
   /**
    * The context's time of a local time: what is scheduled for it is heard then.
+   *
    * @param {number} at - local milliseconds
    */
   #when(at) {
@@ -283,6 +300,7 @@ const keyOf = (seat, instrument, note) => JSON.stringify([seat, instrument, note
 
 /**
  * Where a seat is: the same for all who listen.
+ *
  * @param {string} seat
  * @returns {number} left is below 0
  */
@@ -305,6 +323,7 @@ function outputLatency(context) {
 
 /**
  * The context's time less the page's, in seconds, of what is heard at the same moment.
+ *
  * @param {BaseAudioContext} context
  */
 function offsetOf(context) {

@@ -51,7 +51,8 @@ export class Status {
 
   /**
    * It is cut, and will be tried again.
-   * @param {number} delay until then, in milliseconds.
+   *
+   * @param {number} delay - until then, in milliseconds
    */
   cut(delay) {
     this.#say("The line to the conductor is cut. What you play is heard by you alone.");
@@ -68,8 +69,9 @@ export class Status {
 
   /**
    * The server does not want this page.
+   *
    * @param {string} reason
-   * @param {boolean} wantsToken whether it would, with a token or with another one.
+   * @param {boolean} wantsToken - whether it would, with a token or with another one
    */
   refused(reason, wantsToken) {
     this.#show("refused", "Not let in");
@@ -79,6 +81,7 @@ export class Status {
 
   /**
    * Say something for a while, or with nothing take away what was said.
+   *
    * @param {string} text
    */
   say(text) {

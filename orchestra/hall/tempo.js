@@ -1,9 +1,11 @@
-// @ts-check
-// A tempo that is shared: which beats there are, and how it changes. All times are the server's
-// milliseconds, and nothing here knows what time it is.
+/**
+ * A tempo that is shared: which beats there are, and how it changes. All times are the server's
+ * milliseconds, and nothing here knows what time it is.
+ */
 
 /**
  * `beat` is the time of one beat that is the first of a bar of four, `set` when this was decided.
+ *
  * @typedef {{bpm: number, beat: number, playing: boolean, set: number}} Tempo
  */
 
@@ -26,6 +28,7 @@ const within = (bpm) => Math.min(FASTEST, Math.max(SLOWEST, bpm));
 
 /**
  * A tempo that somebody has sent.
+ *
  * @param {unknown} value - anything
  * @param {number} now - what is said to be decided more than a minute later than this, is no tempo
  * @returns {Tempo | null} null if it is none
@@ -40,6 +43,7 @@ export function validTempo(value, now = Infinity) {
 
 /**
  * The beats from a moment on and before another, no more than 100.
+ *
  * @param {Tempo} tempo
  * @param {number} from - this moment included
  * @param {number} to - this moment not included
@@ -73,6 +77,7 @@ function nextBeat(tempo, now) {
 /**
  * Another tempo, which takes over with the next beat of the present one: that beat is when it would
  * have been, and the same one of the bar.
+ *
  * @param {Tempo} tempo - the present one
  * @param {number} bpm - beats a minute, which are brought within 30 to 240
  * @param {number} now
@@ -88,6 +93,7 @@ export function changed(tempo, bpm, now) {
 /**
  * From when on a tempo holds that follows upon another: it has a beat in common with the former, if
  * it was changed in phase.
+ *
  * @param {Tempo | null} before - the former
  * @param {Tempo} tempo
  * @returns {number} when it takes over; -Infinity is at once
@@ -101,6 +107,7 @@ export function takesOver(before, tempo) {
 
 /**
  * A tempo that begins in a moment.
+ *
  * @param {number} now
  * @param {number} bpm - beats a minute, which are brought within 30 to 240
  * @param {Tempo | null} before - what it comes instead of, if there was something
@@ -113,6 +120,7 @@ export function started(now, bpm, before = null) {
 
 /**
  * The same tempo, without beats.
+ *
  * @param {Tempo} tempo
  * @param {number} now
  * @returns {Tempo}
@@ -124,6 +132,7 @@ export function stopped(tempo, now) {
 /**
  * The one of two that counts: what was decided last. All pages find the same one, also when both
  * were decided at the same time.
+ *
  * @template {Tempo | null} T
  * @param {T} a - the one that counts if they are equal
  * @param {T} b
@@ -139,6 +148,7 @@ export function newer(a, b) {
 
 /**
  * The tempo at which somebody taps.
+ *
  * @param {number[]} times - when, in milliseconds, the earliest first; a pause begins anew
  * @returns {number | null} whole beats a minute; null if it cannot be told, yet
  */

@@ -1,0 +1,208 @@
+"""Parts of the hall's page, each alone: who plays with it and what time it is are given to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+TIME = """
+const time = {now: 1e6, timers: new Map(), last: 0, frames: []};
+const now = () => time.now;
+window.setTimeout = (callback, ms = 0) => {
+  time.last += 1;
+  time.timers.set(time.last, {callback, at: time.now + Math.max(0, ms)});
+  return time.last;
+};
+window.clearTimeout = id => void time.timers.delete(id);
+window.requestAnimationFrame = callback => time.frames.push(callback);
+const frame = () => { for (const callback of time.frames.splice(0)) callback(); };
+const pass = async ms => {
+  const until = time.now + ms;
+  for (;;) {
+    for (let turn = 0; turn < 20; turn += 1) await null;
+    const [id, timer] = [...time.timers].sort((a, b) => a[1].at - b[1].at)[0] ?? [];
+    if (id === undefined || timer.at > until) break;
+    time.now = timer.at;
+    time.timers.delete(id);
+    timer.callback();
+  }
+  time.now = until;
+};
+const said = [];
+const noting = (name, ...methods) => Object.fromEntries(
+  methods.map(method => [method, (...given) => said.push([name, method, ...given])]));
+"""
+"""Time that passes when it is told to, and a list of what was said to whom."""
+
+
+def run(page: Page, body: str, given: object = None) -> Any:
+    """What a function's body returns, where time stands still."""
+    return page.evaluate(f"async given => {{ {TIME} {body} }}", given)
+
+
+# What is played by others
+
+STAGE = """
+const {Ensemble} = await import('/hall/x/ensemble.js');
+const ensemble = new Ensemble({
+  sound: noting('sound', 'on', 'off', 'silence'), seats: noting('seats', 'on', 'off', 'dark'),
+  score: noting('score', 'on', 'off', 'end'), now,
+  clock: {isKnown: true, toLocal: at => at},
+});
+const hear = (kind, at, note = 'C4') =>
+  ensemble.hear('ann', {kind, note, instrument: 'flute', at: 1e6 + at, loud: 0.8});
+const when = (name, method) => said.filter(one => one[0] === name && one[1] === method)
+  .map(one => one.at(method === 'on' && name === 'sound' ? -2 : -1) - 1e6);
+"""
+
+
+@pytest.mark.parametrize("late", [0, 900, 1100, 5000])
+def test_an_end_is_never_too_late(hall: Page, late: int) -> None:
+    """However late it is: nothing is heard, lit or drawn any more."""
+    body = """hear('on', 100); await pass(500 + given); hear('off', 500); await pass(50);
+    return said.filter(one => one[1] === 'off').map(one => one.slice(0, 2).join(' '))"""
+    assert run(hall, STAGE + body, late) == ["sound off", "seats off", "score off"]
+
+
+def test_an_end_is_after_the_begin(hall: Page) -> None:
+    """Also if it says otherwise, because a clock was set meanwhile."""
+    body = """hear('on', 100); hear('off', 40); await pass(200);
+    return said.map(one => one.slice(0, 2).join(' ')).concat(when('sound', 'off'))"""
+    assert run(hall, STAGE + body) == [
+        *("sound on", "sound off", "seats on", "score on", "seats off", "score off"),
+        160,
+    ]
+
+
+def test_what_is_too_late_is_only_drawn(hall: Page) -> None:
+    """In its places, each note up to its own end."""
+    body = """await pass(5000);
+    for (const at of [0, 1000, 2000]) { hear('on', at); hear('off', at + 500); }
+    return [when('score', 'on'), when('score', 'off'), said.some(one => one[1] === 'on'
+      && one[0] !== 'score')]"""
+    assert run(hall, STAGE + body) == [[0, 1000, 2000], [500, 1500, 2500], False]
+
+
+def test_a_note_that_begins_anew_is_not_ended_by_the_former(hall: Page) -> None:
+    """Though both say that they are at about the same time."""
+    body = """hear('on', 0); hear('off', 300); hear('on', 200); await pass(1000);
+    return said.filter(one => one[0] === 'seats').map(one => one[1])"""
+    assert run(hall, STAGE + body) == ["on", "on"]
+
+
+@pytest.mark.parametrize("end", ["leave('ann')", "silence(['ann'])"])
+def test_who_has_left_does_not_begin(hall: Page, end: str) -> None:
+    """What was to come is neither heard nor seen."""
+    body = f"""hear('on', 500); ensemble.{end}; await pass(1000);
+    return said.filter(one => one[1] === 'on' || one[1] === 'silence').map(one => one[1])"""
+    found = run(hall, STAGE + body)
+    assert found[0] == "on"
+    assert set(found[1:]) == {"silence"}
+
+
+# What is played here
+
+DESK = """
+const {Player} = await import('/hall/x/player.js');
+const {CallError} = await import('/hall/x/line.js');
+const published = [], alone = [];
+const answers = given.map(one => one && new CallError(one[0], one[1], one[2]));
+const client = {async publish(message) {
+  published.push([Object.keys(message)[0], time.now - 1e6]);
+  const error = answers.shift();
+  if (error) throw error;
+}};
+const player = new Player({
+  client, now, sound: noting('sound', 'on', 'off'), clock: {toServer: at => at},
+  onplay() {}, onalone: error => alone.push(error.message),
+});
+"""
+MANY = [111, "too many requests", True]
+NOT_ALLOWED = [103, "permission denied", False]
+NO_LINE = [0, "not connected", True]
+
+
+def test_an_end_that_was_refused_is_said_again(hall: Page) -> None:
+    """Each half a second, until it is taken, and a few times at the most."""
+    body = "player.on('C4', 1); player.off('C4'); await pass(10000); return [published, alone]"
+    published, alone = run(hall, DESK + body, [None, MANY, MANY])
+    assert published == [["on", 0], ["off", 0], ["off", 500], ["off", 1000]]
+    assert alone == ["too many requests"] * 2
+    published, _ = run(hall, DESK + body, [None, *[MANY] * 50])
+    assert published == [["on", 0], *(["off", at] for at in range(0, 2500, 500))]
+
+
+@pytest.mark.parametrize("error", [NOT_ALLOWED, NO_LINE], ids=str)
+def test_an_end_that_will_not_be_taken_is_said_once(hall: Page, error: list[Any]) -> None:
+    """Who may not play is told so; where there is no line, the page says that already."""
+    body = "player.on('C4', 1); player.off('C4'); await pass(9000); return [published, alone]"
+    published, alone = run(hall, DESK + body, [error, error])
+    assert published == [["on", 0], ["off", 0]]
+    assert alone == ([error[1]] * 2 if error[0] else [])
+
+
+def test_a_begin_is_not_said_again(hall: Page) -> None:
+    """It would be out of time. But it is told that nobody hears it."""
+    body = "player.on('C4', 1); await pass(9000); return [published, alone]"
+    assert run(hall, DESK + body, [MANY]) == [[["on", 0]], ["too many requests"]]
+
+
+def test_a_note_that_has_begun_anew_is_not_ended(hall: Page) -> None:
+    """The end of the former is not said again."""
+    body = """player.on('C4', 1); player.off('C4'); await pass(200); player.on('C4', 1);
+    await pass(9000); return published"""
+    published = run(hall, DESK + body, [None, MANY])
+    assert published == [["on", 0], ["off", 0], ["on", 200]]
+
+
+# Who is there
+
+HERE = """
+const {Musicians} = await import('/hall/x/musicians.js');
+const musicians = new Musicians();
+const here = () => [...musicians.here.values()].map(one => one.isMe ? 'me' : one.client);
+"""
+
+
+def test_who_moves_while_it_is_asked_who_is_there(hall: Page) -> None:
+    """The answer may be read late: then they come or leave after it."""
+    body = """for (const client of ['old', 'gone']) musicians.join({client});
+    musicians.ask();
+    musicians.join({client: 'new'}); musicians.leave({client: 'left'});
+    musicians.join({client: 'back'}); musicians.leave({client: 'back'});
+    musicians.join({client: 'back'});
+    musicians.set(['old', 'left', 'other'].map(client => ({client})));
+    const first = here(); musicians.set([{client: 'old'}]);
+    return [first, here()]"""
+    assert run(hall, HERE + body) == [["old", "other", "new", "back"], ["old"]]
+
+
+def test_where_nobody_may_know_who_is_there_one_is_there_once(hall: Page) -> None:
+    """After each cut under another id."""
+    body = """for (const client of ['a', 'b', 'c']) {
+      musicians.addOwnId(client); musicians.ask(); musicians.set([{client}]);
+    }
+    return here()"""
+    assert run(hall, HERE + body) == ["me"]
+
+
+def test_names_that_are_given_are_cleaned(hall: Page) -> None:
+    """Those of the application as those of seats; who has none is a plain line."""
+    body = """const named = given.map(info => musicians.who({client: 'x', ...info}).name);
+    musicians.introduce({client: 'y'}, '', 'flute');
+    return [...named, musicians.who({client: 'y'}).name]"""
+    infos: list[dict[str, object]] = [
+        {"conn_info": {"name": "\u202e Ann\n"}, "user": "x"},
+        {"conn_info": {"name": "n" * 30}},
+        {"conn_info": {"name": "\u2066"}, "user": " ben "},
+        {"conn_info": {"name": 7}},
+        {"conn_info": "Ann"},
+        {"conn_info": None, "user": ""},
+        {},
+    ]
+    expected = ["Ann", "n" * 23 + "…", "ben", *["plain line"] * 4, "plain line"]
+    assert run(hall, HERE + body, infos) == expected
