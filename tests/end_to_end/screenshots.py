@@ -35,7 +35,7 @@ WATCHED: dict[str, Literal["light", "dark"]] = {
 }
 """Pictures of the podium, and the colours of each."""
 
-LOAD = {"Messages a second": "200", "Bytes of each": "64"}
+LOAD = {"Messages a second": "200", "Bytes of each": "64", "Seconds to play": "600"}
 """What it has the server do, by the fields of its form."""
 
 PIECE: tuple[dict[str, str], ...] = (
@@ -112,10 +112,15 @@ def _podium(hall: Hall, place: Place, folder: Path, seconds: float) -> list[Path
 
 
 def _seated(hall: Hall, place: Place) -> dict[str, Musician]:
-    band = {}
-    for name, (instrument, options, _) in BAND.items():
-        band[name] = hall.open(name, instrument, **options)
-        band[name].enter(place, "")
+    band: dict[str, Musician] = {}
+    unseen: Musician | None = None
+    for name, (instrument, options, file) in BAND.items():
+        band[name] = hall.open(name, instrument, beside=None if file else unseen, **options)
+        if file:
+            band[name].enter(place, "")
+        else:
+            unseen = band[name]
+            unseen.go(place, "")
     for musician in band.values():
         others = (other.title for other in band.values() if other is not musician)
         musician.sees(musician.own_title, *others, "plain line")

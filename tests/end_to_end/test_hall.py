@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.sync.client import ClientConnection
 
 from tests.end_to_end.hall import IS_AWAY, PHONE, PLAIN, SMALL_PHONE, Hall, Musician
@@ -81,6 +86,9 @@ HOSTILE = (
     b"\x00\xff" * 50_000,
 )
 """What no page says: as JSON, as text, and as bytes."""
+
+CROWD = 300
+"""How many plain lines are one."""
 
 BEARER = {"Authorization": f"Bearer {token()}"}
 
@@ -259,6 +267,63 @@ def test_ten_pages(hall: Hall, server: Server) -> None:
     for musician in others:
         musician.sees(musician.own_title, *(other.title for other in others if other != musician))
         musician.reads(f"{soloist.name} has left.")
+
+
+async def crowd(url: str, may_leave: threading.Event) -> None:
+    """Plain lines come at once, and leave at once."""
+    lines = await asyncio.gather(
+        *(connect(url, open_timeout=PATIENCE, max_queue=None) for _ in range(CROWD))
+    )
+    await asyncio.to_thread(may_leave.wait, PATIENCE)
+    await asyncio.gather(*(line.close() for line in lines))
+
+
+def test_a_crowd_comes_and_leaves(hall: Hall, server: Server) -> None:
+    """The page counts it, and can be used meanwhile and afterwards."""
+    ann = hall.open("Ann", "Violin", **PLAIN)
+    ann.go(server, "crowd")
+    may_leave = threading.Event()
+
+    def can_play() -> None:
+        ann.page.keyboard.press("h")
+        for kind in ("on", "off"):
+            await_text(plain, f'"{kind}":"A4"')
+
+    def counts(count: int) -> None:
+        ann.page.wait_for_selector(f"#count:text-matches('^{count}(,|$)')")
+
+    with server.connect("/crowd", max_queue=None) as plain, ThreadPoolExecutor() as pool:
+        coming = pool.submit(asyncio.run, crowd(server.url("/crowd"), may_leave))
+        try:
+            can_play()
+            counts(2 + CROWD)
+            can_play()
+        finally:
+            may_leave.set()
+        can_play()
+        coming.result(timeout=2 * PATIENCE)
+        counts(2)
+        ann.sees(ann.own_title, "plain line")
+        plain.send("Good evening")
+        ann.reads("Echo: Good evening")
+        assert ann.page.locator("#log p").count() <= 200
+
+
+def test_an_end_that_comes_late(hall: Hall, server: Server) -> None:
+    """Ends the note nevertheless, for the eye and for the ear, long before it is too long."""
+    ben = hall.open("Ben", "Cello", has_ear=True)
+    ben.enter(server, "late")
+    ben.hears_nothing()
+    with server.connect("/late") as plain:
+        plain.send(json.dumps({"on": "A4", "with": "flute", "at": 1000 * time.time()}))
+        ben.hears(A4)
+        seat = ben.seat_of_a_line()
+        ben.page.wait_for_selector("#seats .playing")
+        late = 1000 * (time.time() - 2)
+        plain.send(json.dumps({"off": "A4", "with": "flute", "at": late}))
+        ben.page.wait_for_selector("#seats .playing", state="detached", timeout=5000)
+        ben.hears_nothing(within=5)
+        assert seat.locator(".note").text_content() == ""
 
 
 def test_one_tempo(hall: Hall, server: Server) -> None:
