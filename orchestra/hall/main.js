@@ -7,6 +7,7 @@ import { Conductor } from "./conductor.js";
 import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
+import { Door } from "./door.js";
 import { Ensemble } from "./ensemble.js";
 import { CallError, NO_LINE } from "./line.js";
 import * as messages from "./messages.js";
@@ -42,6 +43,9 @@ const MANY = 50;
 const ANSWER = 1000;
 const REST = 5000;
 
+/** How much longer that is for each who is there, as all of them hear it. */
+const REST_EACH = 100;
+
 /** The protocol's codes of what one may not do, and those of them that a token would change. */
 const NOT_ALLOWED = 103;
 const WANTS_TOKEN = [101, NOT_ALLOWED, 109, 3500];
@@ -56,6 +60,7 @@ const seats = new Seats();
 const score = new Score(byId("score", HTMLCanvasElement), now);
 const ensemble = new Ensemble({ sound, seats, score, clock, now });
 const programme = new Programme(say);
+const door = new Door((text) => programme.tell(text));
 const conductor = new Conductor(() => clock.now(), setTempo);
 const metronome = new Metronome(sound, clock);
 const status = new Status({
@@ -190,7 +195,7 @@ async function remember() {
   }
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
-    const message = messages.parse(data, clock.now());
+    const message = read(data);
     if (message && message.kind !== "on" && message.kind !== "off") understand(message, info, true);
   }
 }
@@ -200,8 +205,17 @@ async function remember() {
 /** @param {Publication & {recovered: boolean}} publication */
 function onpublication({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  const message = messages.parse(data, clock.now());
+  const message = read(data);
   if (message) understand(message, info, recovered);
+}
+
+/**
+ * @param {unknown} data
+ * @returns {Message | null}
+ */
+function read(data) {
+  // Nobody is ahead of a clock that may be wrong.
+  return messages.parse(data, clock.isKnown ? clock.now() : Infinity);
 }
 
 /**
@@ -253,14 +267,14 @@ function onjoin(info) {
   seats.show(musicians.here);
   setTimeout(() => {
     if (musicians.here.has(info.client) && !musicians.isKnown(info.client))
-      programme.tell(`A new musician has joined the orchestra (${musicians.who(info).name}).`);
+      door.come(`A new musician has joined the orchestra (${musicians.who(info).name}).`);
   }, SHY);
 }
 
 /** @param {Info} info */
 function onleave(info) {
   const { name } = musicians.leave(info);
-  programme.tell(
+  door.leave(
     musicians.isKnown(info.client) ? `${name} has left.` : `A musician has left (${name}).`,
   );
   ensemble.leave(info.client);
@@ -278,7 +292,7 @@ function seated(info, { name, instrument, tempo, ask }, isPast) {
   const isMe = musicians.isMe(info.client);
   if (musicians.introduce(info, name, instrument)) {
     seats.show(musicians.here);
-    if (ask && !isPast && !isMe) programme.tell(`${name} has joined the orchestra (${instrument}).`);
+    if (ask && !isPast && !isMe) door.come(`${name} has joined the orchestra (${instrument}).`);
   }
   if (tempo) hearTempo(tempo);
   if (ask && !isPast && !isMe) answer();
@@ -305,7 +319,7 @@ let answered = 0;
 /** Tell somebody who has come: not all in the same moment, and none if there are too many. */
 function answer() {
   if (musicians.here.size > MANY || answering !== undefined) return;
-  const rest = Math.max(0, answered + REST - now());
+  const rest = Math.max(0, answered + REST + REST_EACH * musicians.here.size - now());
   answering = setTimeout(() => introduce(false), rest + ANSWER * Math.random());
 }
 

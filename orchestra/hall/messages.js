@@ -51,8 +51,8 @@ const AHEAD = 60_000;
  * Read a message. It fails for none.
  *
  * @param {unknown} data - what was published: any JSON
- * @param {number} [now] - in milliseconds of the server's Unix time. What is said to happen more
- *   than a minute later is not believed
+ * @param {number} [now] - in milliseconds of the server's Unix time. A note that is
+ *   more than a minute later is not believed, nor a tempo that is set more than five seconds later
  * @returns {Message | null} null for what cannot be shown either
  */
 export function parse(data, now = Infinity) {

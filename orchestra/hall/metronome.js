@@ -111,9 +111,10 @@ export class Metronome {
     const former = this.#tempo;
     if (former && newer(former, tempo) === former && newer(tempo, former) === tempo) return;
     // Of three in a row, the second has never been heard.
-    if (this.#takesOver <= this.#clock.now()) this.#before = former;
+    const now = this.#clock.now();
+    if (this.#takesOver <= now) this.#before = former;
     this.#tempo = tempo;
-    this.#takesOver = takesOver(this.#before, tempo);
+    this.#takesOver = takesOver(this.#before, tempo, now);
     this.#look();
     if (tempo.playing) {
       this.#timer ??= this.#timers.setInterval(() => this.#look(), EVERY);

@@ -1,13 +1,24 @@
 /** What is said in the hall, and who comes and goes. */
 
 import { byId, make } from "./dom.js";
+import { oncePerFrame } from "./frame.js";
 import { colourOf } from "./musicians.js";
 
 /** How many lines are kept. */
 const MAX_LINES = 200;
 
+/** How near to its end the programme is read by whoever wants to see what comes, in pixels. */
+const NEAR = 40;
+
 export class Programme {
   #log = byId("log", HTMLElement);
+  /**
+   * What is yet to be shown: how to make each line.
+   *
+   * @type {(() => HTMLParagraphElement)[]}
+   */
+  #lines = [];
+  #show = oncePerFrame(() => this.#append());
 
   /**
    * @param {(text: string) => Promise<boolean>} onsay - whether it could be said
@@ -31,9 +42,11 @@ export class Programme {
    * @param {string} text
    */
   say(client, name, text) {
-    const line = make("p");
-    line.append(make("b", `c${colourOf(client)}`, name), ` ${text}`);
-    this.#add(line);
+    this.#add(() => {
+      const line = make("p");
+      line.append(make("b", `c${colourOf(client)}`, name), ` ${text}`);
+      return line;
+    });
   }
 
   /**
@@ -42,7 +55,7 @@ export class Programme {
    * @param {string} text
    */
   echo(text) {
-    this.#add(make("p", "echo", `Echo: ${text}`));
+    this.#add(() => make("p", "echo", `Echo: ${text}`));
   }
 
   /**
@@ -51,15 +64,23 @@ export class Programme {
    * @param {string} text
    */
   tell(text) {
-    this.#add(make("p", "event", text));
+    this.#add(() => make("p", "event", text));
   }
 
-  /** @param {HTMLParagraphElement} line */
+  /** @param {() => HTMLParagraphElement} line */
   #add(line) {
+    this.#lines.push(line);
+    // A page that is hidden has no frames.
+    if (this.#lines.length > MAX_LINES) this.#lines.shift();
+    this.#show();
+  }
+
+  #append() {
     const log = this.#log;
-    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    log.append(line);
-    while (log.childElementCount > MAX_LINES) log.firstElementChild?.remove();
+    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+    const lines = this.#lines.splice(0).map((make) => make());
+    while (log.childElementCount > MAX_LINES - lines.length) log.firstElementChild?.remove();
+    log.append(...lines);
     if (isAtEnd) log.scrollTop = log.scrollHeight;
   }
 }

@@ -1,65 +1,27 @@
 /** The stage: a seat for everyone who is there, which lights up when they play. */
 
 import { byId, icon, make } from "./dom.js";
+import { oncePerFrame } from "./frame.js";
 import { colourOf } from "./musicians.js";
 import { DRUMS, LONGEST_NOTE } from "./notes.js";
+import { places } from "./seating.js";
 
 /** @typedef {import("./musicians.js").Musician} Musician */
 
 /** How many seats are shown; more would not be seen. */
 const MAX_SEATS = 60;
 
+/** How many have large seats, on a stage that is wide and on one that is narrow, in pixels. */
+const LARGE = 18;
+const LARGE_IF_NARROW = 4;
+const NARROW = 480;
+
+/** How wide a large seat is, and a small one, in pixels. */
+const SIZE = 74;
+const SMALL = 46;
+
 /** How long a drum is seen, in milliseconds. */
 const HIT = 150;
-
-const DEGREE = Math.PI / 180;
-
-/** How far to each side a row of seats reaches, in degrees. */
-const REACH = 80;
-
-/** How much room the conductor takes, in pixels from the bottom. */
-const STAND = 28;
-
-/**
- * Where seats are, in rows around the conductor, those in front first.
- *
- * @param {number} count
- * @param {number} width - of the stage, in pixels
- * @param {number} height
- * @param {number} size - of a seat
- * @returns {[number, number][]} of the middle of each, from the left and from the top
- */
-export function places(count, width, height, size) {
-  const [across, up] = [width / 2 - size / 2, height - STAND - size * 0.6];
-  const step = (size * 0.95) / up;
-  const most = Math.max(1, Math.floor((1 - 0.25) / step) + 1);
-  /**
-   * How far out each row is, and how many have room in it.
-   *
-   * @type {{out: number, room: number}[]}
-   */
-  const rows = [];
-  for (let out = 1, room = 0; room < count && rows.length < most; out -= step) {
-    const length = 2 * REACH * DEGREE * out * Math.hypot(across, up) * Math.SQRT1_2;
-    rows.unshift({ out, room: Math.max(1, Math.floor(length / (size * 1.05))) });
-    room += rows[0].room;
-  }
-  const found = /** @type {[number, number][]} */ ([]);
-  let rooms = rows.reduce((sum, { room }) => sum + room, 0);
-  for (const { out, room } of rows) {
-    const seats = Math.round(((count - found.length) * room) / rooms);
-    rooms -= room;
-    const spread = Math.min(2 * REACH, (2 * REACH * 1.2 * seats) / room) * DEGREE;
-    for (let seat = 0; seat < seats; seat++) {
-      const turn = seats === 1 ? 0 : spread * (seat / (seats - 1) - 0.5);
-      found.push([
-        width / 2 + across * out * Math.sin(turn),
-        height - STAND - up * out * Math.cos(turn),
-      ]);
-    }
-  }
-  return found;
-}
 
 export class Seats {
   #stage = byId("stage", HTMLElement);
@@ -74,6 +36,14 @@ export class Seats {
    */
   #notes = new Map();
 
+  /**
+   * Who is there.
+   *
+   * @type {Map<string, Musician>}
+   */
+  #here = new Map();
+  #seat = oncePerFrame(() => this.#seatAll());
+
   constructor() {
     new ResizeObserver(() => this.#arrange()).observe(this.#stage);
   }
@@ -84,6 +54,12 @@ export class Seats {
    * @param {Map<string, Musician>} here
    */
   show(here) {
+    this.#here = here;
+    this.#seat();
+  }
+
+  #seatAll() {
+    const here = this.#here;
     for (const [client, item] of this.#items) {
       if (!here.has(client)) {
         item.remove();
@@ -129,12 +105,11 @@ export class Seats {
   #arrange() {
     const { clientWidth: width, clientHeight: height } = this.#stage;
     const count = this.#items.size;
-    const isSmall = count > 18 || (width < 480 && count > 4);
+    const isSmall = count > LARGE || (width < NARROW && count > LARGE_IF_NARROW);
     this.#stage.classList.toggle("small", isSmall);
-    const found = places(count, width, height, isSmall ? 46 : 74);
-    let index = 0;
-    for (const { style } of this.#items.values()) {
-      const [left, top] = found[index++];
+    const found = places(count, width, height, isSmall ? SMALL : SIZE);
+    for (const [index, { style }] of [...this.#items.values()].entries()) {
+      const [left, top] = found[index];
       style.left = `${left.toFixed(1)}px`;
       style.top = `${top.toFixed(1)}px`;
     }
@@ -151,7 +126,8 @@ export class Seats {
     const notes = this.#notes.get(client) ?? new Map();
     clearTimeout(notes.get(note));
     notes.delete(note);
-    notes.set(note, setTimeout(() => this.off(client, note), DRUMS.includes(note) ? HIT : LONGEST_NOTE));
+    const length = DRUMS.includes(note) ? HIT : LONGEST_NOTE;
+    notes.set(note, setTimeout(() => this.off(client, note), length));
     this.#notes.set(client, notes);
     this.#light(client);
   }
@@ -171,7 +147,9 @@ export class Seats {
 
   /** Nobody plays any more, as far as is known. */
   dark() {
-    for (const notes of this.#notes.values()) for (const timer of notes.values()) clearTimeout(timer);
+    for (const notes of this.#notes.values()) {
+      for (const timer of notes.values()) clearTimeout(timer);
+    }
     this.#notes.clear();
     for (const client of this.#items.keys()) this.#light(client);
   }

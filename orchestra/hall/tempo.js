@@ -18,8 +18,12 @@ const MOST = 100;
 const LEAD = 200;
 /** The last moment that a date can have. */
 const LAST = 8.64e15;
-/** How far ahead somebody's clock may be, so that nobody decides for all the future. */
-const AHEAD = 60_000;
+/**
+ * How far ahead a tempo may be set, so that nobody decides for all the future. Pages know the
+ * server's time better than that.
+ */
+const AHEAD = 5000;
+
 /** @param {unknown} value */
 const isTime = (value) => typeof value === "number" && value >= 0 && value <= LAST;
 
@@ -30,7 +34,7 @@ const within = (bpm) => Math.min(FASTEST, Math.max(SLOWEST, bpm));
  * A tempo that somebody has sent.
  *
  * @param {unknown} value - anything
- * @param {number} now - what is said to be decided more than a minute later than this, is no tempo
+ * @param {number} now - what is set more than five seconds later than this, is no tempo
  * @returns {Tempo | null} null if it is none
  */
 export function validTempo(value, now = Infinity) {
@@ -85,7 +89,7 @@ function nextBeat(tempo, now) {
  */
 export function changed(tempo, bpm, now) {
   const set = Math.max(now, tempo.set + 1);
-  const next = nextBeat(tempo, set);
+  const next = nextBeat(tempo, now);
   const fresh = within(bpm);
   return { ...tempo, bpm: fresh, beat: next.at - (next.index * 60_000) / fresh, set };
 }
@@ -96,11 +100,13 @@ export function changed(tempo, bpm, now) {
  *
  * @param {Tempo | null} before - the former
  * @param {Tempo} tempo
+ * @param {number} now
  * @returns {number} when it takes over; -Infinity is at once
  */
-export function takesOver(before, tempo) {
+export function takesOver(before, tempo, now) {
   if (!before?.playing || !tempo.playing || tempo.bpm === before.bpm) return -Infinity;
-  const next = nextBeat(before, tempo.set);
+  // It may be set ahead, to come after one that is; but it was decided before now.
+  const next = nextBeat(before, Math.min(tempo.set, now));
   const [beat] = beatsBetween(tempo, next.at - 1, next.at + 1);
   return beat && beat.index === next.index ? next.at : -Infinity;
 }

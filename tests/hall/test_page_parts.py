@@ -206,3 +206,64 @@ def test_names_that_are_given_are_cleaned(hall: Page) -> None:
     ]
     expected = ["Ann", "n" * 23 + "…", "ben", *["plain line"] * 4, "plain line"]
     assert run(hall, HERE + body, infos) == expected
+
+
+# What is said, and who comes and goes
+
+HOUSE = """
+document.body.innerHTML = `<div id=log style="height: 100px; overflow: auto"></div>
+  <form id=say-form><input id=say></form>
+  <span id=count></span><div id=stage style="width: 900px; height: 300px"><ol id=seats></ol></div>`;
+const log = document.getElementById('log');
+const lines = () => [...log.children].map(line => line.textContent);
+"""
+
+
+def test_lines_are_shown_once_a_frame(hall: Page) -> None:
+    """The last 200 of them, however many there are; whoever reads the end, goes on to read it."""
+    body = """const {Programme} = await import('/hall/x/programme.js');
+    const programme = new Programme(async () => true);
+    const tell = count => { for (let i = 0; i < count; i += 1) programme.tell(`line ${i}`); };
+    tell(150); programme.say('x', 'Ann', 'hello'); programme.echo('C4');
+    const before = lines().length, asked = time.frames.length; frame();
+    const first = [lines().length, ...lines().slice(-2)];
+    const end = log.scrollHeight - log.clientHeight - log.scrollTop;
+    tell(100); frame(); const then = [lines().length, lines().at(-1)];
+    tell(5000); frame(); const last = [lines().length, lines()[0]];
+    log.scrollTop = 0; tell(1); frame();
+    return [before, asked, first, end, then, last, log.scrollTop, time.frames.length]"""
+    before, asked, first, end, then, last, top, due = run(hall, HOUSE + body)
+    assert (before, asked, due) == (0, 1, 0)
+    assert first == [152, "Ann hello", "Echo: C4"]
+    assert end == pytest.approx(0, abs=1)
+    assert then == [200, "line 99"]
+    assert last == [200, "line 4800"]
+    assert top == 0
+
+
+def test_seats_are_shown_once_a_frame(hall: Page) -> None:
+    """All who are there then, and nobody else."""
+    body = """const {Seats} = await import('/hall/x/seats.js');
+    const seats = new Seats(), here = new Map(), titles = () =>
+      [...document.querySelectorAll('#seats li')].map(seat => seat.title);
+    const join = client => here.set(client, {client, name: client, instrument: null, isMe: false});
+    join('a'); seats.show(here); join('b'); seats.show(here); here.delete('a'); seats.show(here);
+    const before = titles(), asked = time.frames.length; frame();
+    return [before, asked, titles(), document.getElementById('count').textContent]"""
+    assert run(hall, HOUSE + body) == [[], 1, ["b"], "1"]
+
+
+def test_many_who_come_or_leave_are_summed_up(hall: Page) -> None:
+    """A few are told of by name; of more it is told once a second how many they are."""
+    body = """const {Door} = await import('/hall/x/door.js');
+    const door = new Door(text => said.push([time.now - 1e6, text]));
+    door.come('Cid'); for (let i = 0; i < 17; i += 1) door.leave(`${i}`);
+    await pass(1500); door.leave('late'); await pass(3000); door.leave('Ann');
+    await pass(5000); return said"""
+    assert run(hall, body) == [
+        [0, "Cid"],
+        *([0, f"{number}"] for number in range(5)),
+        [1000, "12 more musicians have left."],
+        [2000, "One more musician has left."],
+        [4500, "Ann"],
+    ]
