@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.end_to_end.hall import Hall, visiting
 from tests.end_to_end.server import PATIENCE
 
 if TYPE_CHECKING:
@@ -60,3 +61,10 @@ def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
         context.set_default_timeout(1000 * PATIENCE)
         yield context.new_page()
+
+
+@pytest.fixture
+def hall(browser: Browser) -> Iterator[Hall]:
+    """Pages of the hall's, of which none has an error, or breaks its policy."""
+    with visiting(browser) as hall:
+        yield hall

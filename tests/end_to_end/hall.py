@@ -28,22 +28,27 @@ PHONE: dict[str, Any] = {
 SMALL_PHONE: dict[str, Any] = {**PHONE, "viewport": {"width": 360, "height": 740}}
 DARK: dict[str, Any] = {**DESK, "color_scheme": "dark"}
 
-KNOWN = """settings => {
-    if (location.protocol === "http:" && !localStorage.orchestra) localStorage.orchestra = settings
-}"""
-"""What a browser remembers of who sat there before."""
+PLAIN: dict[str, Any] = {"viewport": {"width": 320, "height": 480}, "reduced_motion": "reduce"}
+"""A page that nobody looks at, and that has little to draw."""
 
-LINE_IS_CUT = re.compile("WebSocket connection to '.*' failed")
+KNOWN = """settings => {
+    if (location.protocol === "http:") localStorage.orchestra = settings
+}"""
+"""What a browser remembers of who sat there before, also where it has other pages by now."""
+
+IS_AWAY = re.compile("WebSocket connection to '.*' failed|Failed to load resource: net::ERR_")
 """What a browser says itself of a server that is not there."""
 
+IS_REFUSED = re.compile("Failed to load resource: the server responded with a status of 40[13]")
+"""What it says of a server that wants a token or a key."""
 
-class Musician:
-    """A page of the hall with whoever sits at it."""
 
-    def __init__(self, page: Page, name: str, instrument: str) -> None:
+class Watched:
+    """A page, and what it has to complain of."""
+
+    def __init__(self, page: Page, name: str) -> None:
         self.page = page
         self.name = name
-        self.instrument = instrument
         self.errors: list[str] = []
         """What the page has complained of: an error of its own, or of what its policy forbids."""
         page.on("console", self._note)
@@ -52,6 +57,14 @@ class Musician:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
+
+
+class Musician(Watched):
+    """A page of the hall with whoever sits at it."""
+
+    def __init__(self, page: Page, name: str, instrument: str) -> None:
+        super().__init__(page, name)
+        self.instrument = instrument
 
     def go(self, place: Place, channel: str, query: str = "") -> None:
         """Go into a hall, where the page is silent as long as nobody has touched it."""
@@ -142,9 +155,10 @@ class Musician:
 
     # What is heard, for who has an ear.
 
-    def hears_nothing(self) -> None:
-        """Wait for silence, and forget what was before."""
-        self.page.wait_for_function("ear.isSilent() && (ear.forget(), true)")
+    def hears_nothing(self, within: float = PATIENCE) -> None:
+        """Wait for silence, for so many seconds, and forget what was before."""
+        script = "ear.isSilent() && (ear.forget(), true)"
+        self.page.wait_for_function(script, timeout=1000 * within)
 
     def hears(self, hertz: float) -> None:
         """Wait for a sound after a silence, and see to it that it has this pitch."""
@@ -171,9 +185,9 @@ class Hall:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self.musicians: list[Musician] = []
-        self.may_be_cut = False
-        """Whether the test cuts lines, of which browsers complain."""
+        self.pages: list[Watched] = []
+        self.expected: re.Pattern[str] | None = None
+        """What the pages' browsers complain of because of what the test does."""
 
     def open(
         self,
@@ -183,37 +197,63 @@ class Hall:
         is_known: bool = True,
         has_ear: bool = False,
         script: str = "",
+        beside: Musician | None = None,
         **options: Any,
     ) -> Musician:
-        """A page that is nowhere yet, in a context of its own.
+        """A page for a musician, which is nowhere yet.
 
         :param is_known: whether the browser remembers the name and the instrument.
         :param has_ear: whether what it plays can be listened to. It is without its policy then.
         :param script: what runs before the page's own scripts.
-        :param options: of the context, such as those of :data:`PHONE`.
+        :param beside: somebody in whose browser it is, in a page that costs less than one in a
+            browser of its own; by default it is alone.
+        :param options: of the browser's context, such as those of :data:`PHONE`.
         """
-        options = {**DESK, **options, "bypass_csp": has_ear}
-        context = self._browser.new_context(**options)
-        context.set_default_timeout(1000 * PATIENCE)
+        page = self._page(beside, bypass_csp=has_ear, **options)
         if is_known:
             settings = json.dumps({"name": name, "instrument": instrument.lower()})
-            context.add_init_script(f"({KNOWN})({json.dumps(settings)})")
+            page.add_init_script(f"({KNOWN})({json.dumps(settings)})")
         if has_ear:
-            context.add_init_script(path=EAR)
+            page.add_init_script(path=EAR)
         if script:
-            context.add_init_script(script)
-        musician = Musician(context.new_page(), name, instrument)
-        self.musicians.append(musician)
+            page.add_init_script(script)
+        musician = Musician(page, name, instrument)
+        self.pages.append(musician)
         return musician
 
-    def leave(self, musician: Musician) -> None:
-        """A musician goes, who has had nothing to complain of."""
-        musician.page.context.close()
-        self.musicians.remove(musician)
-        errors = musician.errors
-        if self.may_be_cut:
-            errors = [error for error in errors if not LINE_IS_CUT.match(error)]
-        assert not errors, f"in the page of {musician.name}: {errors}"
+    def watch(self, url: str, **options: Any) -> Watched:
+        """A page at a URL, at which nobody plays.
+
+        :param options: of the browser's context.
+        """
+        watched = Watched(self._page(None, **options), url)
+        self.pages.append(watched)
+        watched.page.goto(url)
+        return watched
+
+    def _page(self, beside: Watched | None, **options: Any) -> Page:
+        if beside:
+            return beside.page.context.new_page()
+        context = self._browser.new_context(**{**DESK, **options})
+        context.set_default_timeout(1000 * PATIENCE)
+        return context.new_page()
+
+    def leave(self, watched: Watched) -> None:
+        """Close a page, which has had nothing to complain of."""
+        context = watched.page.context
+        watched.page.close()
+        self.pages.remove(watched)
+        if not context.pages:
+            context.close()
+        errors = watched.errors
+        if self.expected:
+            errors = [error for error in errors if not self.expected.match(error)]
+        assert not errors, f"in the page of {watched.name}: {errors}"
+
+    def all_leave(self) -> None:
+        """Close all pages."""
+        for watched in list(self.pages):
+            self.leave(watched)
 
 
 @contextmanager
@@ -222,8 +262,7 @@ def visiting(browser: Browser) -> Iterator[Hall]:
     hall = Hall(browser)
     try:
         yield hall
-        for musician in list(hall.musicians):
-            hall.leave(musician)
+        hall.all_leave()
     finally:
-        for musician in hall.musicians:
-            musician.page.context.close()
+        for watched in hall.pages:
+            watched.page.context.close()

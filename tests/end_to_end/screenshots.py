@@ -1,4 +1,4 @@
-"""Take the screenshots of the documentation, of a hall in which some musicians play.
+"""Take the screenshots of the documentation: the podium, and a hall in which some musicians play.
 
 ``python -m tests.end_to_end.screenshots [FOLDER]``; by default the folder is ``docs/images``.
 """
@@ -9,32 +9,34 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from tests.end_to_end.hall import DARK, DESK, PHONE, Hall, Musician, visiting
+from tests.end_to_end.hall import DARK, DESK, PHONE, PLAIN, Hall, Musician, visiting
 from tests.end_to_end.server import Place, Server, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserType
+    from playwright.sync_api import Browser
 
 FOLDER = Path(__file__).parents[2] / "docs/images"
-
-UNSEEN: dict[str, Any] = {**DESK, "reduced_motion": "reduce"}
-"""A page that is not taken, and has less to draw."""
 
 BAND: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "Ann": ("Violin", DESK, "hall-light.png"),
     "Ben": ("Cello", DARK, "hall-dark.png"),
     "Cid": ("Flute", PHONE, "hall-phone.png"),
-    "Dora": ("Piano", UNSEEN, None),
-    "Eve": ("Drums", UNSEEN, None),
+    "Dora": ("Piano", PLAIN, None),
+    "Eve": ("Drums", PLAIN, None),
 }
 """Who plays: the instrument, the options of the browser's context, and the file of the page."""
 
-WATCHED: dict[str, tuple[str, dict[str, Any]]] = {}
-"""Pages at which nobody plays, by the file: where they are, and the options of the context."""
+WATCHED: dict[str, Literal["light", "dark"]] = {
+    "podium-light.png": "light",
+    "podium-dark.png": "dark",
+}
+"""Pictures of the podium, and the colours of each."""
+
+LOAD = {"Messages a second": "200", "Bytes of each": "64", "Seconds to play": "600"}
+"""What it has the server do, by the fields of its form."""
 
 PIECE: tuple[dict[str, str], ...] = (
     {"Ann": "k", "Ben": "a", "Dora": "adg", "Eve": "a"},
@@ -55,34 +57,30 @@ TALK = (("Ann", "From the double bar?"), ("Ben", "Yes. A little slower, please."
 
 
 class _Named(Place):
-    """A server, where it is by default."""
+    """A server, in a browser for which it is where it is by default."""
+
+    def __init__(self, server: Server) -> None:
+        self.port = server.port
 
     def http(self, path: str = "/") -> str:
         return f"http://localhost:8080{path}"
 
 
-def take(kind: BrowserType, options: dict[str, Any], server: Server, folder: Path) -> list[Path]:
+def take(browser: Browser, place: Place, folder: Path, seconds: float) -> list[Path]:
     """Take all screenshots.
 
-    :param kind: the browser.
-    :param options: what it is launched with.
-    :param server: with nobody in its hall.
+    :param place: of a server with nobody in its hall.
     :param folder: where they are written to; it is made if it is not there.
+    :param seconds: how long the server has something to do before the podium is taken.
     :returns: the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"--host-resolver-rules=MAP localhost:8080 127.0.0.1:{server.port}"
-    browser = kind.launch(**{**options, "args": [*options.get("args", ()), name]})
-    with ExitStack() as closing:
-        closing.callback(browser.close)
-        hall = closing.enter_context(visiting(browser))
-        plain = closing.enter_context(server.connect("/"))
-        place = _Named()
-        pages = {}
-        for file, (path, options) in WATCHED.items():
-            watcher = hall.open(file, **options)
-            watcher.page.goto(place.http(path))
-            pages[file] = watcher.page
+    with visiting(browser) as hall:
+        files = _podium(hall, place, folder, seconds)
+    with (
+        visiting(browser) as hall,
+        place.connect("/", max_queue=None) as plain,  # it does not read, and has to end
+    ):
         band = _seated(hall, place)
         for name, text in TALK:
             band[name].say(text)
@@ -94,17 +92,35 @@ def take(kind: BrowserType, options: dict[str, Any], server: Server, folder: Pat
         for musician in band.values():
             musician.page.wait_for_selector("#beat[aria-pressed=true]")
         _play(band)
-        pages |= {file: band[name].page for name, (_, _, file) in BAND.items() if file}
-        for file, page in pages.items():
-            page.screenshot(path=folder / file)
-    return [folder / file for file in pages]
+        for name, (_, _, file) in BAND.items():
+            if file:
+                band[name].page.screenshot(path=folder / file)
+                files.append(folder / file)
+    return files
+
+
+def _podium(hall: Hall, place: Place, folder: Path, seconds: float) -> list[Path]:
+    page = hall.watch(place.http("/podium"), reduced_motion="reduce").page
+    for label, value in LOAD.items():
+        page.get_by_label(label).fill(value)
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(1000 * seconds)
+    for file, colours in WATCHED.items():
+        page.emulate_media(color_scheme=colours)
+        page.screenshot(path=folder / file)
+    return [folder / file for file in WATCHED]
 
 
 def _seated(hall: Hall, place: Place) -> dict[str, Musician]:
-    band = {}
-    for name, (instrument, options, _) in BAND.items():
-        band[name] = hall.open(name, instrument, **options)
-        band[name].enter(place, "")
+    band: dict[str, Musician] = {}
+    unseen: Musician | None = None
+    for name, (instrument, options, file) in BAND.items():
+        band[name] = hall.open(name, instrument, beside=None if file else unseen, **options)
+        if file:
+            band[name].enter(place, "")
+        else:
+            unseen = band[name]
+            unseen.go(place, "")
     for musician in band.values():
         others = (other.title for other in band.values() if other is not musician)
         musician.sees(musician.own_title, *others, "plain line")
@@ -127,14 +143,18 @@ def main(arguments: Sequence[str]) -> int:
     from playwright.sync_api import sync_playwright
 
     folder = Path(arguments[0]) if arguments else FOLDER
-    options = {"executable_path": shutil.which("chromium"), "args": ["--no-sandbox"]}
     with (
         tempfile.TemporaryDirectory() as empty,
         serving(Path(empty)) as server,
         sync_playwright() as playwright,
     ):
-        for file in take(playwright.chromium, options, server, folder):
+        name = f"--host-resolver-rules=MAP localhost:8080 127.0.0.1:{server.port}"
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", name]
+        )
+        for file in take(browser, _Named(server), folder, seconds=60):
             print(f"{file}: {file.stat().st_size} bytes")
+        browser.close()
     return 0
 
 

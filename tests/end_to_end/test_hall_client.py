@@ -31,7 +31,7 @@ CONNECT = """async ([url, channel, token]) => {
 PUBLISH = "async data => { for (const one of data) await client.publish(one) }"
 
 
-class Hall:
+class ClientPages:
     """Pages with a client each, whose modules are at URLs that no server is asked for."""
 
     def __init__(self, context: BrowserContext) -> None:
@@ -50,11 +50,11 @@ class Hall:
 
 
 @pytest.fixture
-def hall(browser: Browser) -> Iterator[Hall]:
+def pages(browser: Browser) -> Iterator[ClientPages]:
     """Pages without a past."""
     with browser.new_context() as context:
         context.set_default_timeout(1000 * PATIENCE)
-        yield Hall(context)
+        yield ClientPages(context)
 
 
 def wait_for(page: Page, kind: str, count: int = 1) -> list[Any]:
@@ -66,14 +66,14 @@ def wait_for(page: Page, kind: str, count: int = 1) -> list[Any]:
     return [event for one, event in page.evaluate("events") if one == kind]
 
 
-def test_two_pages(hall: Hall, server: Server) -> None:
+def test_two_pages(pages: ClientPages, server: Server) -> None:
     """They hear each other and plain clients, know of each other, and can ask for what was."""
-    one = hall.enter(server, "tutti")
+    one = pages.enter(server, "tutti")
     (first,) = wait_for(one, "open")
     assert wait_for(one, "subscribed") == [
         {"recovered": False, "wasRecovering": False, "missed": 0}
     ]
-    two = hall.enter(server, "tutti")
+    two = pages.enter(server, "tutti")
     (second,) = wait_for(two, "open")
     assert wait_for(one, "join", 2) == [first, second]
     present = "async () => Object.fromEntries(await client.presence())"
@@ -103,9 +103,9 @@ def test_two_pages(hall: Hall, server: Server) -> None:
     assert "cut" not in kinds
 
 
-def test_calls(hall: Hall, server: Server) -> None:
+def test_calls(pages: ClientPages, server: Server) -> None:
     """The server tells its time, which is between those of the call; what is refused says why."""
-    page = hall.enter(server, "calls")
+    page = pages.enter(server, "calls")
     wait_for(page, "subscribed")
     before, time, after = page.evaluate(
         """async () => {
@@ -125,11 +125,11 @@ def test_calls(hall: Hall, server: Server) -> None:
     assert page.evaluate(f"client.publish(undefined).catch({refusal})")[1] == 107
 
 
-def test_a_page_comes_back(hall: Hall, server: Server) -> None:
+def test_a_page_comes_back(pages: ClientPages, server: Server) -> None:
     """Cut off while messages pour, it hears each of them once, in order, and knows which of them
     it has missed: more of them than the reply to its subscription has."""
     with relaying(server) as relay:
-        page = hall.enter(relay, "back")
+        page = pages.enter(relay, "back")
         wait_for(page, "subscribed")
         with pouring(server, "/back") as stop:
             wait_for(page, "publication", 10)
@@ -162,11 +162,11 @@ def test_a_page_comes_back(hall: Hall, server: Server) -> None:
         page.close()
 
 
-def test_another_server(hall: Hall, tmp_path: Path) -> None:
+def test_another_server(pages: ClientPages, tmp_path: Path) -> None:
     """After the server was killed and started anew the page is told that something is missing."""
     with serving(tmp_path) as first:
         port = first.port
-        page = hall.enter(first, "anew")
+        page = pages.enter(first, "anew")
         wait_for(page, "subscribed")
         page.evaluate(PUBLISH, [1, 2])
         wait_for(page, "publication", 2)
@@ -191,11 +191,11 @@ def test_another_server(hall: Hall, tmp_path: Path) -> None:
         assert shutdown in wait_for(page, "cut")
 
 
-def test_tokens(hall: Hall, tmp_path: Path) -> None:
+def test_tokens(pages: ClientPages, tmp_path: Path) -> None:
     """Without one, and with a wrong or an expired one, the page is refused and does not try again;
     with one that does not allow the channel, too; with the right one it comes in after all."""
     with serving(tmp_path, "--token-key-file", key_file(tmp_path)) as server:
-        page = hall.enter(server, "strings")
+        page = pages.enter(server, "strings")
         caps = [{"channels": ["strings"], "allow": ["sub", "prs"]}]
         wrong = [token(key="1" * 32), token(exp=1), token(caps=[])]
         for number, one in enumerate(wrong, 1):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.end_to_end.conftest import Curl
+from tests.end_to_end.hall import IS_REFUSED, Hall
 from tests.end_to_end.server import PATIENCE, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 KEY = "key-of-an-operator"
-CSP = "document.addEventListener('securitypolicyviolation', e => violations.push(e.blockedURI))"
 DRAWN = """() => [...document.querySelectorAll("canvas")].map(canvas => canvas.toDataURL())"""
 
 
@@ -27,12 +27,11 @@ def reads(page: Page, name: str, test: str) -> None:
     )
 
 
-def test_it_shows_what_happens(page: Page, tmp_path: Path) -> None:
+def test_it_shows_what_happens(hall: Hall, tmp_path: Path) -> None:
     """Plots move, the latency is measured, and what the form plays is heard by who listens, until
-    it is stopped. Nothing that the page does is refused to it."""
-    page.add_init_script(f"window.violations = []; {CSP}")
+    it is stopped."""
     with serving(tmp_path) as server, server.connect("/rehearsal") as listener:
-        page.goto(server.http("/podium"))
+        page = hall.watch(server.http("/podium")).page
         reads(page, "connections-now", "v === 2")
         reads(page, "p50-now", "v > 0")
         before = page.evaluate(DRAWN)
@@ -49,17 +48,17 @@ def test_it_shows_what_happens(page: Page, tmp_path: Path) -> None:
         assert "rehearsal" in page.locator("#busiest").inner_text()
         for one, other in zip(before, page.evaluate(DRAWN), strict=True):
             assert one != other
-        assert page.evaluate("violations") == []
-        page.close()
+        hall.all_leave()
         assert server.stop() == 0
 
 
-def test_a_key_is_asked_for(page: Page, tmp_path: Path) -> None:
+def test_a_key_is_asked_for(hall: Hall, tmp_path: Path) -> None:
     """Where there are API keys. One that is not known is said to be so."""
+    hall.expected = IS_REFUSED
     (tmp_path / "keys").write_text(f"{KEY}\n")
     (tmp_path / "keys").chmod(0o600)
     with serving(tmp_path, "--api-key-file", "keys") as server:
-        page.goto(server.http("/podium"))
+        page = hall.watch(server.http("/podium")).page
         secret = page.get_by_label("The key or token")
         secret.fill("not-the-key-of-an-operator")
         page.keyboard.press("Enter")
@@ -68,7 +67,7 @@ def test_a_key_is_asked_for(page: Page, tmp_path: Path) -> None:
         page.keyboard.press("Enter")
         reads(page, "connections-now", "v === 1")
         secret.wait_for(state="hidden")
-        page.close()
+        hall.all_leave()
         assert server.stop() == 0
     assert KEY not in server.text
 
