@@ -9,7 +9,7 @@ import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Door } from "./door.js";
 import { Ensemble } from "./ensemble.js";
-import { CallError, NO_LINE } from "./line.js";
+import { CallError, NO_CONNECTION } from "./connection.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
@@ -147,7 +147,7 @@ async function onsubscribed({ recovered, wasRecovering, missed }) {
   try {
     musicians.set((await client.presence()).values());
   } catch (error) {
-    if (error instanceof CallError && error.code === NO_LINE) return;
+    if (error instanceof CallError && error.code === NO_CONNECTION) return;
     // Not everybody may know who is there.
     musicians.set([{ client: me }]);
   }

@@ -1,6 +1,6 @@
 /** What is played here: heard at once by whoever plays, and a moment later by all the others. */
 
-import { CallError, NO_LINE } from "./line.js";
+import { CallError, NO_CONNECTION } from "./connection.js";
 import { off, on } from "./messages.js";
 
 /** @typedef {import("./client.js").Client} Client */
@@ -102,7 +102,7 @@ export class Player {
       } catch (error) {
         if (!(error instanceof CallError)) throw error;
         // With the line, all that was played here has ended elsewhere.
-        if (error.code === NO_LINE) return;
+        if (error.code === NO_CONNECTION) return;
         onalone(error);
         if (!error.temporary) return;
       }

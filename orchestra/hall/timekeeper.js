@@ -1,6 +1,6 @@
 /** Asks the server what time it is: a few times at once, and now and then. */
 
-import { CallError, NO_LINE } from "./line.js";
+import { CallError, NO_CONNECTION } from "./connection.js";
 
 /** @typedef {import("./client.js").Client} Client */
 /** @typedef {import("./clock.js").ServerClock} ServerClock */
@@ -43,7 +43,7 @@ export class Timekeeper {
         }
       } catch (error) {
         if (!(error instanceof CallError)) throw error;
-        if (error.code === NO_LINE) return;
+        if (error.code === NO_CONNECTION) return;
         // Another time, it may answer.
       }
       await new Promise((resolve) => setTimeout(resolve, count < AT_FIRST ? SOON : LATER));

@@ -108,7 +108,7 @@ def test_who_has_left_does_not_begin(hall: Page, end: str) -> None:
 
 DESK = """
 const {Player} = await import('/hall/x/player.js');
-const {CallError} = await import('/hall/x/line.js');
+const {CallError} = await import('/hall/x/connection.js');
 const published = [], alone = [];
 const answers = given.map(one => one && new CallError(one[0], one[1], one[2]));
 const client = {async publish(message) {
@@ -123,7 +123,7 @@ const player = new Player({
 """
 MANY = [111, "too many requests", True]
 NOT_ALLOWED = [103, "permission denied", False]
-NO_LINE = [0, "not connected", True]
+NO_CONNECTION = [0, "not connected", True]
 
 
 def test_an_end_that_was_refused_is_said_again(hall: Page) -> None:
@@ -136,7 +136,7 @@ def test_an_end_that_was_refused_is_said_again(hall: Page) -> None:
     assert published == [["on", 0], *(["off", at] for at in range(0, 2500, 500))]
 
 
-@pytest.mark.parametrize("error", [NOT_ALLOWED, NO_LINE], ids=str)
+@pytest.mark.parametrize("error", [NOT_ALLOWED, NO_CONNECTION], ids=str)
 def test_an_end_that_will_not_be_taken_is_said_once(hall: Page, error: list[Any]) -> None:
     """Who may not play is told so; where there is no line, the page says that already."""
     body = "player.on('C4', 1); player.off('C4'); await pass(9000); return [published, alone]"
@@ -301,7 +301,7 @@ def test_the_url_of_a_channel(hall: Page, url: str, channel: str, path: str) -> 
 def test_the_time_is_asked_for_as_long_as_there_is_a_line(hall: Page) -> None:
     """After an answer that fails or is none, too."""
     body = """const {Timekeeper} = await import('/hall/x/timekeeper.js');
-    const {CallError} = await import('/hall/x/line.js');
+    const {CallError} = await import('/hall/x/connection.js');
     const times = [null, {time: 'now'}, {}, {time: 5}, {time: 1 / 0}, new CallError(100, 'x'),
       {time: 6}, {time: 7}, new CallError(0, 'cut'), {time: 8}];
     const client = {async rpc() {
