@@ -129,8 +129,6 @@ function onopen({ client }) {
   void timekeeper.begin();
 }
 
-let isNew = true;
-
 /**
  * The page is in the channel, for the first time or again.
  *
@@ -139,8 +137,9 @@ let isNew = true;
 async function onsubscribed({ recovered, wasRecovering, missed }) {
   status.here();
   status.say(wasRecovering ? welcome(recovered, missed) : "");
-  if (isNew) {
-    isNew = false;
+  if (!recovered) {
+    // Whoever was away for too long may not know what others are called by now.
+    firstHeard = Infinity;
     await remember();
   }
   musicians.ask();
