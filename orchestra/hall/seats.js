@@ -64,8 +64,10 @@ export class Seats {
       if (!here.has(client)) {
         item.remove();
         this.#items.delete(client);
-        this.#notes.delete(client);
       }
+    }
+    for (const client of this.#notes.keys()) {
+      if (!here.has(client)) this.#notes.delete(client);
     }
     for (const musician of here.values()) {
       const item = this.#items.get(musician.client);
@@ -123,7 +125,7 @@ export class Seats {
    * @param {string} note
    */
   on(client, note) {
-    if (!this.#items.has(client)) return;
+    if (!this.#here.has(client)) return; // but perhaps not drawn yet
     const notes = this.#notes.get(client) ?? new Map();
     clearTimeout(notes.get(note));
     notes.delete(note);
