@@ -165,7 +165,6 @@ function voice(context, fade, sources, nodes, start, decay) {
     const silent = at + SILENT * decay;
     if (silent >= end) return;
     end = silent;
-    fade.gain.cancelScheduledValues(at);
     fade.gain.setTargetAtTime(0, at, decay);
     for (const source of sources) source.stop(end);
   };

@@ -311,8 +311,10 @@ const keyOf = (seat, instrument, note) => JSON.stringify([seat, instrument, note
 function placeOf(seat) {
   let hash = 2166136261;
   for (const unit of seat) hash = Math.imul(hash ^ (unit.codePointAt(0) ?? 0), 16777619);
-  hash = Math.imul(hash ^ (hash >>> 15), 2246822507);
-  return WIDTH * (((hash >>> 8) & 0xffff) / 0x8000 - 1);
+  // Names that differ in their last letter only are to be far apart (MurmurHash3's last step).
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (WIDTH * (hash ^ (hash >>> 16))) / 2 ** 31;
 }
 
 /**

@@ -394,6 +394,15 @@ def test_a_hidden_page_looks_further_ahead(hall: Page) -> None:
     assert all(click["made"] <= click["at"] for click in clicks)
 
 
+def test_a_page_that_comes_back_keeps_what_it_has_scheduled(hall: Page) -> None:
+    """What was far ahead when it was hidden is not taken back to be scheduled again."""
+    body = """state.hidden = true; metronome.follow(first); pass(100); state.hidden = false;
+    pass(2000); return state.clicks"""
+    clicks = metronome(hall, body)
+    assert [click["at"] for click in clicks] == [0, 500, 1000, 1500, 2000]
+    assert [click["back"] for click in clicks] == [None] * 5
+
+
 def test_a_slow_way_to_the_ear_is_looked_further_ahead_for(hall: Page) -> None:
     """What the sound's latency is, is added."""
     body = "sound.latency = 200; metronome.follow(first); pass(2100); return state.clicks"
@@ -418,10 +427,10 @@ def test_a_change_keeps_the_phase_and_takes_back_what_was_scheduled(hall: Page) 
 
 def test_a_tempo_that_is_told_again_changes_nothing(hall: Page) -> None:
     """Newcomers are told it by all, again and again."""
-    body = """metronome.follow(first); pass(420); metronome.follow(changed(first, 30, 1e6 + 420));
+    body = """metronome.follow(first); pass(440); metronome.follow(changed(first, 30, 1e6 + 440));
     for (let i = 0; i < 9; i += 1) {
       pass(state.now + 90);
-      metronome.follow({...changed(first, 30, 1e6 + 420)});
+      metronome.follow({...changed(first, 30, 1e6 + 440)});
     }
     pass(5100); return [state.clicks, state.heard]"""
     clicks, heard = metronome(hall, body)
@@ -438,8 +447,8 @@ def test_a_faster_tempo_has_no_beats_before_it_takes_over(hall: Page) -> None:
 
 def test_another_tempo_out_of_phase_holds_at_once(hall: Page) -> None:
     """What was scheduled of the former is taken back, and neither heard nor seen."""
-    body = """metronome.follow(first); pass(420);
-    metronome.follow({...first, beat: 1e6 + 700, set: 1e6 + 420}); pass(1000);
+    body = """metronome.follow(first); pass(440);
+    metronome.follow({...first, beat: 1e6 + 700, set: 1e6 + 440}); pass(1000);
     return [sounding(), state.heard]"""
     sounding, heard = metronome(hall, body)
     assert [at for at, _ in sounding] == [0, 700]
@@ -447,11 +456,11 @@ def test_another_tempo_out_of_phase_holds_at_once(hall: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["stop()", "follow(null)", "follow(stopped(first, 1e6 + 420))"], ids=str
+    "end", ["stop()", "follow(null)", "follow(stopped(first, 1e6 + 440))"], ids=str
 )
 def test_when_it_stops_nothing_is_left(hall: Page, end: str) -> None:
     """What is scheduled is taken back, and there are no timers; it can begin again."""
-    body = f"""metronome.follow(first); pass(420); metronome.{end};
+    body = f"""metronome.follow(first); pass(440); metronome.{end};
     const left = state.timers.size; pass(1300);
     const before = sounding(); metronome.follow({{...first, set: 1e6 + 1300}}); pass(1700);
     return [left, before, state.heard]"""
@@ -463,7 +472,7 @@ def test_when_it_stops_nothing_is_left(hall: Page, end: str) -> None:
 
 def test_a_metronome_can_be_seen_and_not_heard(hall: Page) -> None:
     """Not audible, it takes back its clicks, and the beats go on for the eye."""
-    body = """metronome.follow(first); pass(420); metronome.isAudible = false; pass(1420);
+    body = """metronome.follow(first); pass(440); metronome.isAudible = false; pass(1440);
     const silent = sounding(); metronome.isAudible = true; pass(2020);
     return [silent, sounding(), state.heard]"""
     silent, sounding, heard = metronome(hall, body)
