@@ -198,7 +198,7 @@ async function remember() {
   }
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
-    const message = read(data);
+    const message = messages.parse(data, clock.now());
     if (!message || message.kind === "on" || message.kind === "off") continue;
     understand(message, info, true);
   }
@@ -209,17 +209,8 @@ async function remember() {
 /** @param {Publication & {recovered: boolean}} publication */
 function onpublication({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  const message = read(data);
+  const message = messages.parse(data, clock.now());
   if (message) understand(message, info, recovered);
-}
-
-/**
- * @param {unknown} data
- * @returns {Message | null}
- */
-function read(data) {
-  // Nobody is ahead of a clock that may be wrong.
-  return messages.parse(data, clock.isKnown ? clock.now() : Infinity);
 }
 
 /**
