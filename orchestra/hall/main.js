@@ -1,7 +1,7 @@
 /** The concert hall: brings its parts together. */
 
 import * as address from "./address.js";
-import { Client } from "./client.js";
+import { CallError, Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { keep, known, tokenOf } from "./credentials.js";
@@ -9,7 +9,7 @@ import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Door } from "./door.js";
 import { Ensemble } from "./ensemble.js";
-import { CallError, NO_LINE } from "./line.js";
+import { NO_LINE } from "./line.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
