@@ -1,15 +1,15 @@
 /** The concert hall: brings its parts together. */
 
 import * as address from "./address.js";
-import { Client } from "./client.js";
+import { CallError, Client } from "./client.js";
 import { ServerClock } from "./clock.js";
 import { Conductor } from "./conductor.js";
+import { NO_CONNECTION } from "./connection.js";
 import { keep, known, tokenOf } from "./credentials.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { Door } from "./door.js";
 import { Ensemble } from "./ensemble.js";
-import { CallError, NO_CONNECTION } from "./connection.js";
 import * as messages from "./messages.js";
 import { Metronome } from "./metronome.js";
 import { Musicians } from "./musicians.js";
@@ -197,7 +197,7 @@ async function remember() {
   }
   for (const { data, info, offset } of past) {
     if (offset >= firstHeard) break;
-    const message = read(data);
+    const message = messages.parse(data, clock.now());
     if (!message || message.kind === "on" || message.kind === "off") continue;
     understand(message, info, true);
   }
@@ -208,17 +208,8 @@ async function remember() {
 /** @param {Publication & {recovered: boolean}} publication */
 function onpublication({ data, info, offset, recovered }) {
   firstHeard = Math.min(firstHeard, offset);
-  const message = read(data);
+  const message = messages.parse(data, clock.now());
   if (message) understand(message, info, recovered);
-}
-
-/**
- * @param {unknown} data
- * @returns {Message | null}
- */
-function read(data) {
-  // Nobody is ahead of a clock that may be wrong.
-  return messages.parse(data, clock.isKnown ? clock.now() : Infinity);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What is played here: heard at once by whoever plays, and a moment later by all the others. */
 
-import { CallError, NO_CONNECTION } from "./connection.js";
+import { CallError } from "./client.js";
+import { NO_CONNECTION } from "./connection.js";
 import { off, on } from "./messages.js";
 
 /** @typedef {import("./client.js").Client} Client */

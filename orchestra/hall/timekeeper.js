@@ -1,6 +1,7 @@
 /** Asks the server what time it is: a few times at once, and now and then. */
 
-import { CallError, NO_CONNECTION } from "./connection.js";
+import { CallError } from "./client.js";
+import { NO_CONNECTION } from "./connection.js";
 
 /** @typedef {import("./client.js").Client} Client */
 /** @typedef {import("./clock.js").ServerClock} ServerClock */

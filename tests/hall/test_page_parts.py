@@ -108,7 +108,7 @@ def test_who_has_left_does_not_begin(hall: Page, end: str) -> None:
 
 DESK = """
 const {Player} = await import('/hall/x/player.js');
-const {CallError} = await import('/hall/x/connection.js');
+const {CallError} = await import('/hall/x/client.js');
 const published = [], alone = [];
 const answers = given.map(one => one && new CallError(one[0], one[1], one[2]));
 const client = {async publish(message) {
@@ -301,7 +301,7 @@ def test_the_url_of_a_channel(hall: Page, url: str, channel: str, path: str) -> 
 def test_the_time_is_asked_for_as_long_as_there_is_a_line(hall: Page) -> None:
     """After an answer that fails or is none, too."""
     body = """const {Timekeeper} = await import('/hall/x/timekeeper.js');
-    const {CallError} = await import('/hall/x/connection.js');
+    const {CallError} = await import('/hall/x/client.js');
     const times = [null, {time: 'now'}, {}, {time: 5}, {time: 1 / 0}, new CallError(100, 'x'),
       {time: 6}, {time: 7}, new CallError(0, 'cut'), {time: 8}];
     const client = {async rpc() {

@@ -359,9 +359,12 @@ def test_it_is_told_when_the_sound_goes_on_or_off(hall: Page) -> None:
                 constructor(options) { super(options); context = this }
             }
             const sound = new Sound(), heard = []
-            const next = () => new Promise(resolve => sound.onchange = () => {
-                heard.push(sound.isOn)
-                resolve()
+            const next = () => new Promise((resolve, reject) => {
+                setTimeout(reject, 10000, 'it is not told')
+                sound.onchange = () => {
+                    heard.push(sound.isOn)
+                    resolve()
+                }
             })
             for (const change of [() => sound.start(), () => context.suspend(),
                 () => sound.start()]) {
