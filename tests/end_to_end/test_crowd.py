@@ -35,7 +35,7 @@ async def _evening(url: str) -> list[list[str | bytes]]:
 def test_500_clients_hear_the_same_200_notes_in_the_same_order(tmp_path: Path) -> None:
     """Ten of them play at once; each hears all of it, each player's notes in their order."""
     with serving(tmp_path) as server:
-        heard = asyncio.run(asyncio.wait_for(_evening(server.url("/hall")), 2 * PATIENCE))
+        heard = asyncio.run(asyncio.wait_for(_evening(server.url("/evening")), 2 * PATIENCE))
         assert server.stop() == 0
     assert len(heard) == CLIENTS
     assert all(notes == heard[0] for notes in heard)
