@@ -244,6 +244,18 @@ def test_voices_that_have_ended_do_not_count_and_leave_nothing(hall: Page) -> No
     assert spied(hall, body) == [True, 0, [True] * 48]
 
 
+def test_what_sounds_does_not_go_for_what_has_ended(hall: Page) -> None:
+    """A long note stays, however many short ones have come and gone since it began."""
+    body = """sound.on('ann', 'piano', 'C4', start, 1);
+    for (let i = 0; i < 20; i += 1) {
+      sound.on('ann', 'drums', 'hat', start, 1);
+      end(sources.at(-1));
+      await null; await null;
+    }
+    return sounding()[0]"""
+    assert spied(hall, body) is True
+
+
 def test_a_seat_that_plays_on_stays(hall: Page) -> None:
     """The end of one of its notes does not take its place away from the others."""
     body = """sound.on('ann', 'piano', 'C4', start, 1); sound.on('ann', 'piano', 'E4', start, 1);
