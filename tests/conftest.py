@@ -39,8 +39,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.longrepr = f"skipped, and that is not allowed here: {report.longrepr}"
 
 
-def pytest_collection_finish() -> None:
-    # Many tests collect garbage, and need not look at all the tests that there are each time.
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    # Many tests collect garbage. They need not look each time at all the tests that there are, nor
+    # at what those before have left to live.
     gc.collect()
     gc.freeze()
 

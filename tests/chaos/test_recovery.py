@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.recovery import BREAKS, CONFIGURATION, Recovery
 from tests.end_to_end.server import serving
 
-SECONDS = float(os.environ.get("RECOVERY_SECONDS", "120"))
+SECONDS = float(os.environ.get("RECOVERY_SECONDS", "90"))
 """For how long things break."""
 
 SEED = int(os.environ.get("RECOVERY_SEED", random.randrange(2**32)))

@@ -27,6 +27,9 @@ from tests.end_to_end.tokens import allowing, token
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Waits until a page was drawn twice."""
+
 A4, C_SHARP_4, C5 = 440.0, 277.18, 523.25
 
 WRONG_CLOCK = """
@@ -122,8 +125,7 @@ def fingers(musician: Musician, *keys: str) -> Iterator[Callable[[], None]]:
         devices.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
 
     def place(number: int, key: str) -> dict[str, float]:
-        box = musician.key(key).bounding_box()
-        assert box is not None
+        box = musician.key(key).evaluate("key => key.getBoundingClientRect().toJSON()")
         return {
             "id": number,
             "x": box["x"] + box["width"] / 2,
@@ -429,6 +431,7 @@ def test_a_phone(hall: Hall, server: Server, instrument: str) -> None:
         ann.reads("Ann A line that does not fit on a phone" + "!" * 100)
         for size in (SMALL_PHONE["viewport"], PHONE["viewport"]):
             ann.page.set_viewport_size(size)
+            ann.page.evaluate(DRAWN)  # the keys, anew
             ann.page.evaluate("scrollTo(0, 0)")
             assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             keys = ann.page.evaluate(BOXES, "#keyboard button")
