@@ -1139,3 +1139,16 @@ def test_whether_a_position_is_reached(hub: Hub, turn: Turn) -> None:
         assert not hub.reaches("strings", Position("x", offset))
     with pytest.raises(ValueError, match="a channel name must"):
         hub.reaches("", top)
+
+
+def test_the_busiest_channels(hub: Hub, turn: Turn) -> None:
+    """The most subscribers come first, and of the channels no more are looked at than is said."""
+    for count, name in enumerate(("alone", "pair", "trio"), 1):
+        for _ in range(count):
+            hub.subscribe(name, lambda message: None)
+    for _ in range(12):  # two more than are retained
+        hub.publish("pair", b"C#4")
+    turn.end()
+    assert hub.busiest(2, 3) == [("trio", 3, 0, 0, 0), ("pair", 2, 12, 10, 30)]
+    assert [each.channel for each in hub.busiest(3, 2)] == ["pair", "alone"]
+    assert hub.busiest(0, 3) == hub.busiest(3, 0) == []
