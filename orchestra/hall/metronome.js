@@ -1,6 +1,7 @@
 /** The beats of the tempo that all share, for the ear and for the eye. */
 
 import { beatsBetween, newer, takesOver } from "./tempo.js";
+import { TIMERS } from "./timers.js";
 
 /** @typedef {import("./tempo.js").Tempo} Tempo */
 /**
@@ -15,24 +16,13 @@ const AHEAD = 100;
 const AHEAD_HIDDEN = 1500;
 
 /**
- * What it needs of the browser.
+ * What it needs of the browser: its timers, and whether the page is hidden.
  *
- * @typedef {object} Timers
- * @property {(callback: () => void, ms: number) => number} setTimeout
- * @property {(timer: number) => void} clearTimeout
- * @property {(callback: () => void, ms: number) => number} setInterval
- * @property {(timer: number) => void} clearInterval
- * @property {() => boolean} isHidden - whether the page is
+ * @typedef {import("./timers.js").Timers & {isHidden: () => boolean}} Browser
  */
 
-/** @type {Timers} */
-const BROWSER = {
-  setTimeout: (callback, ms) => window.setTimeout(callback, ms),
-  clearTimeout: (timer) => window.clearTimeout(timer),
-  setInterval: (callback, ms) => window.setInterval(callback, ms),
-  clearInterval: (timer) => window.clearInterval(timer),
-  isHidden: () => document.hidden,
-};
+/** @type {Browser} */
+const BROWSER = { ...TIMERS, isHidden: () => document.hidden };
 
 /**
  * Whether two beats are the same one, of the same tempo or of one that has it in common.
@@ -77,7 +67,7 @@ export class Metronome {
   /**
    * @param {{click: (at: number, accent: boolean) => () => void, latency?: number}} sound
    * @param {{now: () => number, toLocal: (serverMs: number) => number}} clock - the server's
-   * @param {Timers} timers
+   * @param {Browser} timers
    */
   constructor(sound, clock, timers = BROWSER) {
     this.#sound = sound;
